@@ -1,0 +1,8 @@
+//! The rules of Farebox: pure types and functions.
+//!
+//! No I/O, no async, no clock, no chance, no SQL, no HTTP. What a rule needs is passed in; what it
+//! decides is returned. Every other crate may use this one, and this one uses none of them.
+
+pub mod amount;
+pub mod id;
+pub mod time;
