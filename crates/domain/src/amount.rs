@@ -1,7 +1,8 @@
 //! Exact numbers: `Amount` (money and credits, 9 places) and `Rate` (prices per credit, 12 places).
 //!
 //! Both are integers in disguise; no float is ever involved. An amount is rounded once, where an
-//! entry is made (billing rule 1.4), and every later figure is a sum. This module knows no currency.
+//! entry is made (billing rule 1.4), and every later figure is a sum. This module knows no
+//! currency.
 
 use std::fmt;
 use std::iter::Sum;
@@ -349,7 +350,8 @@ mod tests {
     fn converts_between_credits_and_currency_with_one_rounding() {
         let cent = Rate::parse("0.01").unwrap();
         assert_eq!(Amount::units(100).times(cent, Rounding::HalfAwayFromZero), Amount::units(1));
-        assert_eq!(Amount::units(1).divided_by(cent, Rounding::HalfAwayFromZero), Amount::units(100));
+        let cents = Amount::units(1).divided_by(cent, Rounding::HalfAwayFromZero);
+        assert_eq!(cents, Amount::units(100));
         let third = Rate::parse("3").unwrap();
         let one = Amount::units(1);
         assert_eq!(one.divided_by(third, Rounding::HalfAwayFromZero).to_string(), "0.333333333");
@@ -365,7 +367,10 @@ mod tests {
         }
 
         #[test]
-        fn rounding_up_is_never_below_rounding_to_nearest(nanos in 0..10_i128.pow(24), rate in 1..10_i128.pow(15)) {
+        fn rounding_up_is_never_below_rounding_to_nearest(
+            nanos in 0..10_i128.pow(24),
+            rate in 1..10_i128.pow(15),
+        ) {
             let (amount, rate) = (Amount::from_nanos(nanos), Rate(rate));
             let up = amount.times(rate, Rounding::Up);
             let near = amount.times(rate, Rounding::HalfAwayFromZero);
