@@ -6,3 +6,4 @@
 pub mod amount;
 pub mod id;
 pub mod time;
+pub mod webhook;

@@ -1,0 +1,42 @@
+//! The rules of webhooks: what an event is called, who gets it, when and where to, signed how.
+//!
+//! Pure: no socket, no name look-up, no clock. The store keeps rows of these types, the engine asks
+//! them what to do next, the server connects where `address` says that it may.
+
+/// An enum whose members have names on the wire and in rows, and no other spelling.
+macro_rules! wire_names {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$note:meta])* $member:ident = $wire:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$note])* $member,)* }
+
+        impl $name {
+            pub const ALL: &'static [$name] = &[$($name::$member,)*];
+
+            pub const fn name(self) -> &'static str {
+                match self { $($name::$member => $wire,)* }
+            }
+
+            pub fn parse(name: &str) -> Option<$name> {
+                match name { $($wire => Some($name::$member),)* _ => None }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    )*};
+}
+
+pub mod address;
+pub mod body;
+pub mod catalogue;
+pub mod filter;
+pub mod headers;
+pub mod order;
+pub mod receiver;
+pub mod schedule;
+pub mod signature;
+pub mod target;
