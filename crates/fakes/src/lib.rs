@@ -1,1 +1,4 @@
-//! fakes
+//! Development servers that speak real protocols, labelled as fakes. They are for `farebox dev`
+//! and for tests; they know the rules of `domain` and nothing of the product's state.
+
+pub mod sink;
