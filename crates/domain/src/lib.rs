@@ -3,7 +3,12 @@
 //! No I/O, no async, no clock, no chance, no SQL, no HTTP. What a rule needs is passed in; what it
 //! decides is returned. Every other crate may use this one, and this one uses none of them.
 
+pub mod alert;
 pub mod amount;
+pub mod currency;
 pub mod id;
+pub mod json;
+pub mod key;
+pub mod role;
 pub mod time;
 pub mod webhook;

@@ -1,0 +1,55 @@
+//! Numbers out of JSON without a float on the way: a string, or a number whose text is exact.
+
+use serde_json::Value;
+
+use crate::amount::{Amount, NumberError};
+
+/// A JSON number with a fraction may have been through binary; up to this many digits it came
+/// out as it was written.
+const EXACT_DIGITS_MAX: usize = 15;
+
+/// The decimal text of a string or of a number that is exact.
+pub fn decimal_text(value: &Value) -> Result<String, NumberError> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => {
+            let text = number.to_string();
+            let digits = text.bytes().filter(u8::is_ascii_digit).count();
+            let exact = !number.is_f64() || digits <= EXACT_DIGITS_MAX + 1;
+            if exact { Ok(text) } else { Err(NumberError::Malformed) }
+        }
+        _ => Err(NumberError::Malformed),
+    }
+}
+
+/// An amount that a client sent as a string or as a number.
+pub fn amount(value: &Value) -> Result<Amount, NumberError> {
+    Amount::parse(&decimal_text(value)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_written_or_not_at_all() {
+        let table = [
+            ("\"12.50\"", Some("12.5")),
+            ("12.5", Some("12.5")),
+            ("100", Some("100")),
+            ("-0.1", Some("-0.1")),
+            ("999999999999999999", Some("999999999999999999")),
+            ("123456789012345678.5", None),
+            ("1e300", None),
+            ("\"1e2\"", None),
+            ("true", None),
+            ("null", None),
+            ("\"\"", None),
+        ];
+        for (text, expected) in table {
+            let value: Value = serde_json::from_str(text).unwrap();
+            let got = amount(&value).ok().map(|amount| amount.to_string());
+            assert_eq!(got.as_deref(), expected, "{text}");
+        }
+    }
+}
