@@ -6,9 +6,11 @@
 pub mod alert;
 pub mod amount;
 pub mod currency;
+pub mod customer;
 pub mod id;
 pub mod json;
 pub mod key;
+pub mod paywall;
 pub mod role;
 pub mod time;
 pub mod webhook;
