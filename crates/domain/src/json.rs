@@ -14,12 +14,16 @@ pub fn decimal_text(value: &Value) -> Result<String, NumberError> {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => {
             let text = number.to_string();
-            let digits = text.bytes().filter(u8::is_ascii_digit).count();
-            let exact = !number.is_f64() || digits <= EXACT_DIGITS_MAX + 1;
+            let exact = !number.is_f64() || significant_digits(&text) <= EXACT_DIGITS_MAX;
             if exact { Ok(text) } else { Err(NumberError::Malformed) }
         }
         _ => Err(NumberError::Malformed),
     }
+}
+
+fn significant_digits(text: &str) -> usize {
+    let digits = text.bytes().filter(u8::is_ascii_digit);
+    digits.skip_while(|&digit| digit == b'0').count()
 }
 
 /// An amount that a client sent as a string or as a number.
@@ -39,6 +43,8 @@ mod tests {
             ("100", Some("100")),
             ("-0.1", Some("-0.1")),
             ("999999999999999999", Some("999999999999999999")),
+            ("0.123456789", Some("0.123456789")),
+            ("900719925474099.3", None),
             ("123456789012345678.5", None),
             ("1e300", None),
             ("\"1e2\"", None),
