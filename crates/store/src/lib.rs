@@ -1,1 +1,21 @@
-//! store
+//! The only crate with SQL.
+//!
+//! One writer thread owns every change: it takes what waits, runs it in one transaction, writes the
+//! log set by set and commits once for all. Readers have connections of their own. Nothing here
+//! knows HTTP, reads a clock or makes chance; a command brings what it needs.
+
+pub mod accounts;
+pub mod database;
+pub mod desk;
+pub mod entries;
+pub mod error;
+pub mod events;
+pub mod idempotency;
+pub mod tx;
+pub mod value;
+pub mod writer;
+
+pub use database::{Database, Read};
+pub use error::Error;
+pub use tx::Tx;
+pub use writer::Writer;

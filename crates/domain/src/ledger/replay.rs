@@ -1,0 +1,206 @@
+//! The books' proof for one wallet: its entries, applied again from the first, must give the chain,
+//! the balance, the lots and the holds that are stored (product promise 7).
+
+use super::account::{Account, Hold};
+use super::chain;
+use super::entry::{Entry, Kind, LedgerAccount, Reason, Status};
+use super::lot::Lot;
+use crate::amount::Amount;
+use crate::place::{Place, Placed};
+
+/// The first thing that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("entry {0}: its hash does not cover its content and its predecessor")]
+    Hash(Place),
+    #[error("entry {0}: its predecessor is not the wallet's entry before it")]
+    Predecessor(Place),
+    #[error("entry {place}: balance before is {stored}, the entries so far give {replayed}")]
+    Before { place: Place, stored: Amount, replayed: Amount },
+    #[error("entry {0}: balance after is not before and effect")]
+    After(Place),
+    #[error("entry {0}: its two ledger accounts are the same, so it is no transfer")]
+    NoTransfer(Place),
+    #[error("entry {0}: it takes from a lot what the lot does not have")]
+    Lot(Place),
+    #[error("entry {0}: it names a hold that is not open")]
+    Hold(Place),
+    #[error("entry {0}: its event number does not follow the wallet's last one")]
+    Sequence(Place),
+    #[error("{what} is stored as {stored}, the entries give {replayed}")]
+    Stored { what: &'static str, stored: String, replayed: String },
+    #[error("the rule {0} does not hold")]
+    Invariant(&'static str),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.env().get(), self.position())
+    }
+}
+
+/// A wallet's state as its entries tell it.
+pub struct Replay {
+    state: Account,
+}
+
+impl Replay {
+    /// Begins before the first entry of `stored`'s wallet.
+    pub fn of(stored: &Account) -> Replay {
+        let versions = (stored.wallet_version, stored.customer_version);
+        let (wallet, customer) = (stored.wallet.clone(), stored.customer.clone());
+        Replay { state: Account::open(stored.no, wallet, customer, versions) }
+    }
+
+    /// Applies the next entry of the wallet.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), Fault> {
+        self.check_chain(entry)?;
+        self.check_figures(entry)?;
+        match (entry.status, entry.kind) {
+            (Status::Completed, Kind::Credit) => self.credit(entry),
+            (Status::Completed, Kind::Debit) => self.debit(entry)?,
+            (Status::Completed, Kind::Hold) => self.hold(entry)?,
+            (Status::Completed, Kind::Release) => self.release(entry, Amount::ZERO)?,
+            _ => {}
+        }
+        self.state.credits = entry.after;
+        if entry.kind == Kind::Release || entry.from == LedgerAccount::Held {
+            self.state.settle_debt();
+        }
+        Ok(())
+    }
+
+    fn check_chain(&mut self, entry: &Entry) -> Result<(), Fault> {
+        if entry.previous != self.state.last {
+            return Err(Fault::Predecessor(entry.place));
+        }
+        if entry.hash != chain::hash(entry, &self.state.head) {
+            return Err(Fault::Hash(entry.place));
+        }
+        self.state.last = Some(entry.place);
+        self.state.head = entry.hash;
+        self.state.entries += 1;
+        Ok(())
+    }
+
+    fn check_figures(&mut self, entry: &Entry) -> Result<(), Fault> {
+        let replayed = self.state.credits;
+        if entry.before != replayed {
+            return Err(Fault::Before { place: entry.place, stored: entry.before, replayed });
+        }
+        if entry.after != entry.before + entry.effect() {
+            return Err(Fault::After(entry.place));
+        }
+        if entry.from == entry.to {
+            return Err(Fault::NoTransfer(entry.place));
+        }
+        if entry.announce.tells_wallet() {
+            if entry.sequence <= self.state.sequence {
+                return Err(Fault::Sequence(entry.place));
+            }
+            self.state.sequence = entry.sequence;
+        }
+        Ok(())
+    }
+
+    fn credit(&mut self, entry: &Entry) {
+        let debt = self.state.debt();
+        let lot = Lot {
+            place: entry.place,
+            reason: entry.reason.unwrap_or(Reason::FreeCreditGrant),
+            original: entry.credits,
+            remaining: entry.credits,
+            held: Amount::ZERO,
+            priority: entry.details.priority,
+            expires_at: entry.details.expires_at,
+            created_at: entry.at,
+        };
+        // A row that closes a debt for good makes no lot of its own: the debt takes all of it.
+        self.state.add_lot(lot, debt);
+    }
+
+    fn debit(&mut self, entry: &Entry) -> Result<(), Fault> {
+        if entry.from == LedgerAccount::Held {
+            self.release(entry, entry.credits)?;
+        }
+        for taken in &entry.taken {
+            let lot = self.state.lot_mut(taken.lot).ok_or(Fault::Lot(entry.place))?;
+            if lot.free() < taken.credits {
+                return Err(Fault::Lot(entry.place));
+            }
+            lot.remaining -= taken.credits;
+        }
+        self.state.sweep();
+        Ok(())
+    }
+
+    fn hold(&mut self, entry: &Entry) -> Result<(), Fault> {
+        for taken in &entry.taken {
+            let lot = self.state.lot_mut(taken.lot).ok_or(Fault::Lot(entry.place))?;
+            lot.held += taken.credits;
+            if lot.held > lot.remaining {
+                return Err(Fault::Lot(entry.place));
+            }
+        }
+        self.state.held += entry.credits;
+        self.state.holds.push(Hold {
+            place: entry.place,
+            amount: entry.credits,
+            deadline: entry.details.expires_at.unwrap_or_default(),
+            created_at: entry.at,
+            taken: entry.taken.clone(),
+        });
+        Ok(())
+    }
+
+    /// Ends the hold that a release or a capture names.
+    fn release(&mut self, entry: &Entry, captured: Amount) -> Result<(), Fault> {
+        let named = entry.details.hold_id.map(Placed::place);
+        let index = self.state.holds.iter().position(|hold| Some(hold.place) == named);
+        let hold = self.state.holds.remove(index.ok_or(Fault::Hold(entry.place))?);
+        if captured > hold.amount {
+            return Err(Fault::Hold(entry.place));
+        }
+        self.state.held -= hold.amount;
+        for taken in &hold.taken {
+            if let Some(lot) = self.state.lot_mut(taken.lot) {
+                lot.held -= taken.credits;
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares what the entries gave with what is stored.
+    pub fn compare(&self, stored: &Account) -> Result<(), Fault> {
+        let replayed = &self.state;
+        same("credit_balance", &stored.credits, &replayed.credits)?;
+        same("held_credit_balance", &stored.held, &replayed.held)?;
+        same("number of entries", &stored.entries, &replayed.entries)?;
+        if stored.head != replayed.head || stored.last != replayed.last {
+            return Err(Fault::Stored {
+                what: "head of the chain",
+                stored: format!("{:?}", stored.last),
+                replayed: format!("{:?}", replayed.last),
+            });
+        }
+        let rests = |account: &Account| -> Vec<(i64, String)> {
+            let lots = account.lots.iter();
+            lots.map(|lot| (lot.place.raw(), format!("{}/{}", lot.remaining, lot.held))).collect()
+        };
+        if rests(stored) != rests(replayed) {
+            let (stored, replayed) = (format!("{:?}", rests(stored)), format!("{:?}", rests(replayed)));
+            return Err(Fault::Stored { what: "the rest of the lots", stored, replayed });
+        }
+        match stored.broken_invariant() {
+            Some(rule) => Err(Fault::Invariant(rule)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn same<T: PartialEq + ToString>(what: &'static str, stored: &T, replayed: &T) -> Result<(), Fault> {
+    if stored == replayed {
+        return Ok(());
+    }
+    Err(Fault::Stored { what, stored: stored.to_string(), replayed: replayed.to_string() })
+}

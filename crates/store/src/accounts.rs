@@ -1,0 +1,264 @@
+//! Accounts: a wallet's balance, open lots and open holds, loaded whole and written by change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::alert::machine::Machine;
+use domain::amount::Amount;
+use domain::customer::Customer;
+use domain::ledger::Account;
+use domain::ledger::account::{Hold, TopupHistory};
+use domain::ledger::entry::Reason;
+use domain::ledger::lot::Lot;
+use domain::place::Place;
+use domain::time::Timestamp;
+use domain::wallet::Wallet;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::database::Read;
+use crate::entries::{level, level_code};
+use crate::error::Error;
+use crate::value::{Millis, Money, read_taken, signed, unsigned, write_taken};
+
+/// The account of wallet number `wallet`, or `None` where there is no such wallet.
+pub fn load(read: Read<'_>, wallet: i64) -> Result<Option<Account>, Error> {
+    let connection = read.connection;
+    let Some((mut account, customer)) = load_head(connection, wallet)? else { return Ok(None) };
+    let (version, body) = customer_version(connection, customer)?;
+    account.customer_version = version;
+    account.customer = Arc::new(body);
+    load_balance(connection, &mut account)?;
+    account.lots = load_lots(connection, wallet)?;
+    account.lots.sort_by(Lot::spending_order);
+    account.holds = load_holds(connection, wallet)?;
+    Ok(Some(account))
+}
+
+fn load_head(connection: &Connection, wallet: i64) -> Result<Option<(Account, i64)>, Error> {
+    let mut select = connection.prepare_cached(
+        "SELECT w.customer, w.version, v.body FROM wallets w
+         JOIN wallet_versions v ON v.wallet = w.no AND v.version = w.version WHERE w.no = ?1",
+    )?;
+    let found = select
+        .query_row([wallet], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?, row.get::<_, String>(2)?))
+        })
+        .optional()?;
+    let Some((customer, version, body)) = found else { return Ok(None) };
+    let body: Wallet = serde_json::from_str(&body)
+        .map_err(|problem| Error::corrupt("wallet_versions", wallet, problem))?;
+    let nobody = Arc::new(Customer::default());
+    Ok(Some((Account::open(wallet, Arc::new(body), nobody, (version, 0)), customer)))
+}
+
+fn customer_version(connection: &Connection, customer: i64) -> Result<(u32, Customer), Error> {
+    let mut select = connection.prepare_cached(
+        "SELECT c.version, v.body FROM customers c
+         JOIN customer_versions v ON v.customer = c.no AND v.version = c.version WHERE c.no = ?1",
+    )?;
+    let (version, body): (u32, String) =
+        select.query_row([customer], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let body = serde_json::from_str(&body)
+        .map_err(|problem| Error::corrupt("customer_versions", customer, problem))?;
+    Ok((version, body))
+}
+
+fn load_balance(connection: &Connection, account: &mut Account) -> Result<(), Error> {
+    let mut select = connection.prepare_cached(
+        "SELECT credits, held, sequence, entries, last, last_at, head, machines, percent_base,
+            topups, stopped FROM balances WHERE wallet = ?1",
+    )?;
+    let loaded = select
+        .query_row([account.no], |row| {
+            account.credits = row.get::<_, Money>(0)?.0;
+            account.held = row.get::<_, Money>(1)?.0;
+            account.sequence = unsigned(row.get(2)?);
+            account.entries = unsigned(row.get(3)?);
+            account.last = row.get::<_, Option<i64>>(4)?.map(Place::from_raw);
+            account.last_at = row.get::<_, Millis>(5)?.0;
+            account.head = row.get(6)?;
+            let machines: i64 = row.get(7)?;
+            account.credit_machine = read_machine(machines >> 8);
+            account.ongoing_machine = read_machine(machines & 0xFF);
+            account.percent_base = row.get::<_, Option<Money>>(8)?.map(|money| money.0);
+            account.topups = read_topups(row.get_ref(9)?.as_str_or_null()?);
+            account.stopped = row.get(10)?;
+            Ok(())
+        })
+        .optional()?;
+    loaded.ok_or_else(|| Error::corrupt("balances", account.no, "the wallet has no balance"))
+}
+
+fn load_lots(connection: &Connection, wallet: i64) -> Result<Vec<Lot>, Error> {
+    let mut select = connection.prepare_cached(
+        "SELECT place, reason, original, remaining, held, priority, expires_at, created_at
+         FROM lots WHERE wallet = ?1",
+    )?;
+    let rows = select.query_map([wallet], |row| {
+        Ok(Lot {
+            place: Place::from_raw(row.get(0)?),
+            reason: Reason::from_code(row.get(1)?).unwrap_or(Reason::FreeCreditGrant),
+            original: row.get::<_, Money>(2)?.0,
+            remaining: row.get::<_, Money>(3)?.0,
+            held: row.get::<_, Money>(4)?.0,
+            priority: row.get(5)?,
+            expires_at: row.get::<_, Option<Millis>>(6)?.map(|at| at.0),
+            created_at: row.get::<_, Millis>(7)?.0,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn load_holds(connection: &Connection, wallet: i64) -> Result<Vec<Hold>, Error> {
+    let mut select = connection.prepare_cached(
+        "SELECT place, amount, deadline, created_at, taken FROM holds WHERE wallet = ?1",
+    )?;
+    let rows = select.query_map([wallet], |row| {
+        Ok(Hold {
+            place: Place::from_raw(row.get(0)?),
+            amount: row.get::<_, Money>(1)?.0,
+            deadline: row.get::<_, Millis>(2)?.0,
+            created_at: row.get::<_, Millis>(3)?.0,
+            taken: read_taken(row.get_ref(4)?.as_blob_or_null()?),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Writes what an account's operations changed, and forgets the changes.
+pub(crate) fn write(connection: &Connection, account: &mut Account) -> Result<(), Error> {
+    let mut changes = std::mem::take(&mut account.changes);
+    if changes.balance {
+        write_balance(connection, account)?;
+    }
+    changes.lots.sort_unstable();
+    changes.lots.dedup();
+    for place in changes.lots {
+        write_lot(connection, account, place)?;
+    }
+    changes.holds.sort_unstable();
+    changes.holds.dedup();
+    for place in changes.holds {
+        write_hold(connection, account, place)?;
+    }
+    Ok(())
+}
+
+fn write_balance(connection: &Connection, account: &Account) -> Result<(), Error> {
+    let mut upsert = connection.prepare_cached(
+        "INSERT INTO balances (wallet, credits, held, sequence, entries, last, last_at, head,
+            machines, percent_base, topups, stopped)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+         ON CONFLICT (wallet) DO UPDATE SET credits = excluded.credits, held = excluded.held,
+            sequence = excluded.sequence, entries = excluded.entries, last = excluded.last,
+            last_at = excluded.last_at, head = excluded.head, machines = excluded.machines,
+            percent_base = excluded.percent_base, topups = excluded.topups,
+            stopped = excluded.stopped",
+    )?;
+    upsert.execute(params![
+        account.no,
+        Money(account.credits),
+        Money(account.held),
+        signed(account.sequence),
+        signed(account.entries),
+        account.last.map(Place::raw),
+        Millis(account.last_at),
+        account.head,
+        (write_machine(account.credit_machine) << 8) | write_machine(account.ongoing_machine),
+        account.percent_base.map(Money),
+        write_topups(&account.topups),
+        account.stopped,
+    ])?;
+    Ok(())
+}
+
+fn write_lot(connection: &Connection, account: &Account, place: Place) -> Result<(), Error> {
+    let Some(lot) = account.lots.iter().find(|lot| lot.place == place) else {
+        let mut delete =
+            connection.prepare_cached("DELETE FROM lots WHERE wallet = ?1 AND place = ?2")?;
+        delete.execute([account.no, place.raw()])?;
+        return Ok(());
+    };
+    let mut upsert = connection.prepare_cached(
+        "INSERT INTO lots (wallet, place, reason, original, remaining, held, priority, expires_at,
+            created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (wallet, place) DO UPDATE SET remaining = excluded.remaining,
+            held = excluded.held",
+    )?;
+    upsert.execute(params![
+        account.no,
+        lot.place.raw(),
+        lot.reason.code(),
+        Money(lot.original),
+        Money(lot.remaining),
+        Money(lot.held),
+        lot.priority,
+        lot.expires_at.map(Millis),
+        Millis(lot.created_at),
+    ])?;
+    Ok(())
+}
+
+fn write_hold(connection: &Connection, account: &Account, place: Place) -> Result<(), Error> {
+    let Some(hold) = account.holds.iter().find(|hold| hold.place == place) else {
+        let mut delete =
+            connection.prepare_cached("DELETE FROM holds WHERE wallet = ?1 AND place = ?2")?;
+        delete.execute([account.no, place.raw()])?;
+        return Ok(());
+    };
+    let mut upsert = connection.prepare_cached(
+        "INSERT INTO holds (wallet, place, amount, deadline, created_at, taken)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (wallet, place) DO UPDATE SET amount = excluded.amount,
+            deadline = excluded.deadline, taken = excluded.taken",
+    )?;
+    upsert.execute(params![
+        account.no,
+        hold.place.raw(),
+        Money(hold.amount),
+        Millis(hold.deadline),
+        Millis(hold.created_at),
+        write_taken(&hold.taken).unwrap_or_default(),
+    ])?;
+    Ok(())
+}
+
+/// Three fields in one byte: awake, level, told.
+fn write_machine(machine: Machine) -> i64 {
+    (i64::from(machine.awake) << 4) | (level_code(machine.level) << 2) | level_code(machine.told)
+}
+
+fn read_machine(code: i64) -> Machine {
+    Machine { awake: code & 16 != 0, level: level((code >> 2) & 3), told: level(code & 3) }
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct TopupRow {
+    attempts: Vec<(i64, Amount)>,
+    told: Option<i64>,
+}
+
+fn write_topups(topups: &TopupHistory) -> Option<String> {
+    if *topups == TopupHistory::default() {
+        return None;
+    }
+    let attempts = topups.attempts.iter().map(|(at, credits)| (at.millis(), *credits)).collect();
+    let told = topups.suspended_told_at.map(Timestamp::millis);
+    serde_json::to_string(&TopupRow { attempts, told }).ok()
+}
+
+fn read_topups(text: Option<&str>) -> TopupHistory {
+    let row: Option<TopupRow> = text.and_then(|text| serde_json::from_str(text).ok());
+    let Some(row) = row else { return TopupHistory::default() };
+    let at = |(ms, credits)| (Timestamp::from_millis(ms), credits);
+    TopupHistory {
+        attempts: row.attempts.into_iter().map(at).collect(),
+        suspended_told_at: row.told.map(Timestamp::from_millis),
+    }
+}
+
+/// Rests of the lots of `wallet`, by place; a lot that is not there is used up.
+pub fn lot_rests(read: Read<'_>, wallet: i64) -> Result<BTreeMap<Place, Amount>, Error> {
+    let lots = load_lots(read.connection, wallet)?;
+    Ok(lots.into_iter().map(|lot| (lot.place, lot.remaining)).collect())
+}

@@ -1,0 +1,158 @@
+//! Opening the database: the file, its migrations, and connections for readers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use crate::error::Error;
+
+/// Migrations in order; forward only. A release adds to the end and never changes one.
+const MIGRATIONS: &[(&str, &str)] =
+    &[("0001_foundation", include_str!("migrations/0001_foundation.sql"))];
+
+const READERS_IDLE_MAX: usize = 16;
+const STATEMENTS_CACHED_MAX: usize = 256;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The embedded database: where it is, and its idle readers.
+#[derive(Clone)]
+pub struct Database {
+    path: PathBuf,
+    idle: Arc<Mutex<Vec<Connection>>>,
+}
+
+/// A connection that a statement may read with. Made by a reader or by a transaction.
+#[derive(Clone, Copy)]
+pub struct Read<'c> {
+    pub(crate) connection: &'c Connection,
+}
+
+impl Database {
+    /// Opens or makes the file. `apply` brings it to this release's schema; without it a pending
+    /// migration is an error that says so.
+    pub fn open(path: &Path, apply: bool) -> Result<Database, Error> {
+        let database =
+            Database { path: path.to_owned(), idle: Arc::new(Mutex::new(Vec::new())) };
+        let mut connection = database.connect_writer()?;
+        let pending = pending(&connection)?;
+        if !pending.is_empty() && !apply {
+            return Err(Error::Open(format!("migrations are pending: {}", pending.join(", "))));
+        }
+        migrate(&mut connection)?;
+        Ok(database)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names of the migrations and whether each is applied.
+    pub fn migrations(&self) -> Result<Vec<(&'static str, bool)>, Error> {
+        let connection = self.connect_writer()?;
+        let pending = pending(&connection)?;
+        Ok(MIGRATIONS.iter().map(|(name, _)| (*name, !pending.contains(name))).collect())
+    }
+
+    pub(crate) fn connect_writer(&self) -> Result<Connection, Error> {
+        let connection = Connection::open(&self.path)
+            .map_err(|error| Error::Open(format!("{}: {error}", self.path.display())))?;
+        prepare(&connection)?;
+        // Every commit is on disk before anyone is answered.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", 1_000)?;
+        Ok(connection)
+    }
+
+    fn connect_reader(&self) -> Result<Connection, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+        connection.pragma_update(None, "mmap_size", 0)?;
+        connection.pragma_update(None, "cache_size", -2_048)?;
+        Ok(connection)
+    }
+
+    /// Reads in one snapshot: what is committed now, whole.
+    pub fn read<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(Read<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let idle = self.idle.lock().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.connect_reader()?,
+        };
+        let done = {
+            let snapshot = connection.unchecked_transaction().map_err(Error::from)?;
+            work(Read { connection: &snapshot })
+        };
+        let mut idle = self.idle.lock();
+        if idle.len() < READERS_IDLE_MAX {
+            idle.push(connection);
+        }
+        done
+    }
+
+    /// Copies the database, while it runs, into a file that must not exist yet.
+    pub fn backup(&self, target: &Path) -> Result<(), Error> {
+        if target.exists() {
+            return Err(Error::Open(format!("{} exists already", target.display())));
+        }
+        let source = self.connect_reader()?;
+        let name = target.to_str().ok_or_else(|| Error::Open("the path is not UTF-8".into()))?;
+        source.execute("VACUUM INTO ?1", [name])?;
+        Ok(())
+    }
+}
+
+fn prepare(connection: &Connection) -> Result<(), Error> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+    let fresh: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+    if fresh == 0 {
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "foreign_keys", "OFF")?;
+    connection.pragma_update(None, "cache_size", -32_768)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(())
+}
+
+fn applied(connection: &Connection) -> Result<Option<i64>, Error> {
+    Ok(connection
+        .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| row.get(0))
+        .optional()
+        .unwrap_or(None))
+}
+
+fn pending(connection: &Connection) -> Result<Vec<&'static str>, Error> {
+    let done = usize::try_from(applied(connection)?.unwrap_or(0)).unwrap_or(0);
+    if done > MIGRATIONS.len() {
+        return Err(Error::Open("the database was made by a newer release".into()));
+    }
+    Ok(MIGRATIONS[done..].iter().map(|(name, _)| *name).collect())
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), Error> {
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let done = usize::try_from(applied(&transaction)?.unwrap_or(0)).unwrap_or(0);
+    for (_, sql) in MIGRATIONS.iter().skip(done) {
+        transaction.execute_batch(sql)?;
+    }
+    if done < MIGRATIONS.len() {
+        let all = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+        transaction.execute(
+            "INSERT INTO meta (name, value) VALUES ('schema', ?1)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            [all],
+        )?;
+    }
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,0 +1,181 @@
+-- Numbers of money are INTEGER nanos where they fit 64 bits, else 16-byte BLOBs that keep the order;
+-- such columns have no type, so that SQLite changes nothing. Times are milliseconds. Ids are 16 bytes.
+
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+CREATE TABLE tenants (
+  no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, name TEXT NOT NULL, status TEXT NOT NULL,
+  body TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
+
+CREATE TABLE environments (
+  no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, tenant INTEGER NOT NULL, name TEXT NOT NULL,
+  live INTEGER NOT NULL, clock TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL);
+
+CREATE TABLE users (
+  no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, tenant INTEGER NOT NULL, status TEXT NOT NULL,
+  body TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
+
+-- API keys and paywall keys: the hash of the text, never the text.
+CREATE TABLE keys (
+  no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, env INTEGER NOT NULL, kind TEXT NOT NULL,
+  paywall INTEGER, hash BLOB NOT NULL UNIQUE, display TEXT NOT NULL, last_four TEXT NOT NULL,
+  name TEXT NOT NULL, grants TEXT NOT NULL, user_id BLOB, user_type TEXT NOT NULL,
+  status TEXT NOT NULL, expires_at INTEGER, last_used_at INTEGER,
+  created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, created_by TEXT NOT NULL);
+CREATE INDEX keys_by_env ON keys (env, kind, no);
+
+CREATE TABLE settings (
+  env INTEGER NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, updated_at INTEGER NOT NULL,
+  updated_by TEXT NOT NULL, PRIMARY KEY (env, name)) WITHOUT ROWID;
+
+CREATE TABLE audit (
+  no INTEGER PRIMARY KEY, env INTEGER NOT NULL, id BLOB NOT NULL, at INTEGER NOT NULL,
+  action TEXT NOT NULL, actor TEXT NOT NULL, entity_type TEXT NOT NULL, entity_id TEXT NOT NULL,
+  request BLOB, before TEXT, after TEXT);
+CREATE INDEX audit_by_env ON audit (env, no);
+
+CREATE TABLE customers (
+  no INTEGER PRIMARY KEY, env INTEGER NOT NULL, id BLOB NOT NULL UNIQUE,
+  external_id TEXT NOT NULL, name TEXT NOT NULL, email TEXT NOT NULL, status TEXT NOT NULL,
+  version INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
+CREATE UNIQUE INDEX customers_by_external_id ON customers (env, external_id)
+  WHERE status = 'published';
+CREATE INDEX customers_by_env ON customers (env, created_at, no);
+
+CREATE TABLE customer_versions (
+  customer INTEGER NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
+  PRIMARY KEY (customer, version)) WITHOUT ROWID;
+
+-- The old external ids of a customer, for usage that was stored under them.
+CREATE TABLE customer_aliases (
+  env INTEGER NOT NULL, external_id TEXT NOT NULL, customer INTEGER NOT NULL,
+  PRIMARY KEY (env, external_id)) WITHOUT ROWID;
+
+CREATE TABLE wallets (
+  no INTEGER PRIMARY KEY, env INTEGER NOT NULL, id BLOB NOT NULL UNIQUE,
+  customer INTEGER NOT NULL, currency TEXT NOT NULL, wallet_type TEXT NOT NULL,
+  status TEXT NOT NULL, paywall_scope TEXT NOT NULL, alert_enabled INTEGER NOT NULL,
+  version INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
+CREATE UNIQUE INDEX wallets_one_open ON wallets (env, customer, currency, wallet_type, paywall_scope)
+  WHERE status <> 'closed';
+CREATE INDEX wallets_by_env ON wallets (env, created_at, no);
+CREATE INDEX wallets_by_customer ON wallets (customer, no);
+
+CREATE TABLE wallet_versions (
+  wallet INTEGER NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
+  PRIMARY KEY (wallet, version)) WITHOUT ROWID;
+
+CREATE TABLE balances (
+  wallet INTEGER PRIMARY KEY, credits NOT NULL, held NOT NULL, sequence INTEGER NOT NULL,
+  entries INTEGER NOT NULL, last INTEGER, last_at INTEGER NOT NULL, head BLOB NOT NULL,
+  machines INTEGER NOT NULL, percent_base, topups TEXT, stopped INTEGER NOT NULL);
+
+CREATE TABLE lots (
+  wallet INTEGER NOT NULL, place INTEGER NOT NULL, reason INTEGER NOT NULL, original NOT NULL,
+  remaining NOT NULL, held NOT NULL, priority INTEGER, expires_at INTEGER,
+  created_at INTEGER NOT NULL, PRIMARY KEY (wallet, place)) WITHOUT ROWID;
+
+CREATE TABLE holds (
+  wallet INTEGER NOT NULL, place INTEGER NOT NULL, amount NOT NULL, deadline INTEGER NOT NULL,
+  created_at INTEGER NOT NULL, taken BLOB NOT NULL, PRIMARY KEY (wallet, place)) WITHOUT ROWID;
+
+-- The ledger. Append only; the place is the row's number, so nothing else indexes it.
+CREATE TABLE entries (
+  place INTEGER PRIMARY KEY, at INTEGER NOT NULL, recorded_at INTEGER NOT NULL,
+  wallet INTEGER NOT NULL, wallet_version INTEGER NOT NULL, customer_version INTEGER NOT NULL,
+  kind INTEGER NOT NULL, reason INTEGER, activity INTEGER NOT NULL, status INTEGER NOT NULL,
+  announce INTEGER NOT NULL, from_account INTEGER NOT NULL, to_account INTEGER NOT NULL,
+  credits NOT NULL, amount, fee NOT NULL, before NOT NULL, after NOT NULL, standing_credits,
+  held NOT NULL, purchased NOT NULL, free NOT NULL, levels INTEGER NOT NULL,
+  taken BLOB, sequence INTEGER NOT NULL, paywall_sequence INTEGER NOT NULL,
+  actor TEXT NOT NULL, request BLOB, key_route TEXT, key TEXT, key_request BLOB, details TEXT,
+  previous INTEGER, hash BLOB NOT NULL);
+
+-- Events that are not the record of an entry.
+CREATE TABLE events (
+  place INTEGER PRIMARY KEY, at INTEGER NOT NULL, recorded_at INTEGER NOT NULL,
+  kind TEXT NOT NULL, subject TEXT NOT NULL, order_key TEXT NOT NULL, sequence INTEGER NOT NULL,
+  paywall INTEGER, body BLOB NOT NULL, request BLOB, idempotency_key TEXT,
+  suppressed INTEGER NOT NULL);
+
+CREATE TABLE counters (
+  env INTEGER NOT NULL, scope TEXT NOT NULL, last INTEGER NOT NULL,
+  PRIMARY KEY (env, scope)) WITHOUT ROWID;
+
+CREATE TABLE alert_logs (
+  place INTEGER PRIMARY KEY, at INTEGER NOT NULL, wallet INTEGER NOT NULL, alert_type TEXT NOT NULL,
+  previous TEXT NOT NULL, level TEXT NOT NULL, value NOT NULL, settings TEXT NOT NULL,
+  cause TEXT NOT NULL, event INTEGER);
+CREATE INDEX alert_logs_by_wallet ON alert_logs (wallet, place);
+
+CREATE TABLE paywalls (
+  no INTEGER PRIMARY KEY, env INTEGER NOT NULL, id BLOB NOT NULL UNIQUE, name TEXT NOT NULL,
+  status TEXT NOT NULL, body TEXT NOT NULL, created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL, created_by TEXT NOT NULL);
+CREATE INDEX paywalls_by_env ON paywalls (env, no);
+
+-- (paywall, external user) is a customer with one wallet.
+CREATE TABLE identities (
+  paywall INTEGER NOT NULL, external_id TEXT NOT NULL, customer INTEGER NOT NULL,
+  wallet INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT, created_at INTEGER NOT NULL,
+  PRIMARY KEY (paywall, external_id)) WITHOUT ROWID;
+CREATE UNIQUE INDEX identities_by_wallet ON identities (wallet);
+
+CREATE TABLE checkout_links (
+  no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, env INTEGER NOT NULL, paywall INTEGER NOT NULL,
+  external_id TEXT NOT NULL, wallet INTEGER NOT NULL, token_hash BLOB NOT NULL UNIQUE,
+  token_sealed BLOB NOT NULL, target TEXT, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL);
+CREATE INDEX checkout_links_by_user ON checkout_links (paywall, external_id, expires_at);
+
+CREATE TABLE receivers (
+  no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, env INTEGER NOT NULL, kind TEXT NOT NULL,
+  paywall INTEGER, state TEXT NOT NULL, body TEXT NOT NULL, sealed BLOB,
+  failures_in_a_row INTEGER NOT NULL DEFAULT 0, first_failure_at INTEGER, last_attempt_at INTEGER,
+  last_success_at INTEGER, version INTEGER NOT NULL, created_by TEXT NOT NULL,
+  created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
+CREATE INDEX receivers_by_env ON receivers (env, kind, no);
+
+CREATE TABLE receiver_secrets (
+  no INTEGER PRIMARY KEY, receiver INTEGER NOT NULL, id BLOB NOT NULL, kind TEXT NOT NULL,
+  sealed BLOB NOT NULL, suffix TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER);
+CREATE INDEX receiver_secrets_by_receiver ON receiver_secrets (receiver, no);
+
+-- One event for one receiver. `place` is the event's; test deliveries have places of their own.
+CREATE TABLE deliveries (
+  receiver INTEGER NOT NULL, place INTEGER NOT NULL, env INTEGER NOT NULL, at INTEGER NOT NULL,
+  kind TEXT NOT NULL, subject TEXT NOT NULL, order_key TEXT NOT NULL, sequence INTEGER NOT NULL,
+  class TEXT NOT NULL, state TEXT NOT NULL, step INTEGER NOT NULL, attempts INTEGER NOT NULL,
+  next_at INTEGER NOT NULL, body BLOB, last_code INTEGER, last_result TEXT, last_error TEXT,
+  last_attempt_at INTEGER, last_duration_ms INTEGER, delivered_at INTEGER,
+  created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+  PRIMARY KEY (receiver, place)) WITHOUT ROWID;
+CREATE INDEX deliveries_due ON deliveries (env, next_at) WHERE state = 'due';
+CREATE INDEX deliveries_open ON deliveries (receiver, order_key, sequence)
+  WHERE state IN ('due', 'leased', 'waiting');
+CREATE INDEX deliveries_by_env ON deliveries (env, place);
+
+CREATE TABLE attempts (
+  no INTEGER PRIMARY KEY, receiver INTEGER NOT NULL, place INTEGER NOT NULL,
+  number INTEGER NOT NULL, trigger TEXT NOT NULL, started_at INTEGER NOT NULL,
+  sent_at INTEGER NOT NULL, duration_ms INTEGER NOT NULL, code INTEGER, result TEXT NOT NULL,
+  error TEXT, retry_after_s INTEGER, address TEXT, reconnected INTEGER NOT NULL, snippet BLOB);
+CREATE INDEX attempts_by_delivery ON attempts (receiver, place, number);
+
+-- What falls due by itself. `ref` is a wallet's number or a lot's place.
+CREATE TABLE timers (
+  env INTEGER NOT NULL, kind TEXT NOT NULL, ref INTEGER NOT NULL, due INTEGER NOT NULL,
+  PRIMARY KEY (env, kind, ref, due)) WITHOUT ROWID;
+CREATE INDEX timers_by_due ON timers (env, due);
+
+-- First answers of idempotent requests that are not entries.
+CREATE TABLE replies (
+  no INTEGER PRIMARY KEY, env INTEGER NOT NULL, route TEXT NOT NULL, key TEXT NOT NULL,
+  request BLOB NOT NULL, status INTEGER NOT NULL, body BLOB NOT NULL, at INTEGER NOT NULL);
+
+-- Sealed generations of the idempotency index: sorted runs of fingerprint → row, and their filters.
+CREATE TABLE idempotency_runs (
+  generation INTEGER NOT NULL, fingerprint INTEGER NOT NULL, row INTEGER NOT NULL,
+  PRIMARY KEY (generation, fingerprint, row)) WITHOUT ROWID;
+CREATE TABLE idempotency_filters (
+  generation INTEGER PRIMARY KEY, bits BLOB NOT NULL, marks TEXT NOT NULL);
