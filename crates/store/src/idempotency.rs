@@ -69,21 +69,11 @@ impl Filter {
         let mut filter =
             Filter { generation, bits: vec![0; usize::try_from(bits).unwrap_or(8)] };
         for (print, _) in rows {
-            filter.each(*print, |byte, bit| {
-                *byte |= bit;
-                true
-            });
-        }
-        filter
-    }
-
-    /// Walks the bits of `print`; ends early when `visit` returns false.
-    fn each(&mut self, print: u64, mut visit: impl FnMut(&mut u8, u8) -> bool) {
-        for (index, bit) in positions(print, self.bits.len()) {
-            if !visit(&mut self.bits[index], bit) {
-                return;
+            for (index, bit) in positions(*print, filter.bits.len()) {
+                filter.bits[index] |= bit;
             }
         }
+        filter
     }
 
     fn may_hold(&self, print: u64) -> bool {
@@ -252,9 +242,10 @@ impl Index {
         self.sealing = Some(Sealing { generation, rows, written: 0, marks });
     }
 
-    /// Writes a piece of the sealing generation in the open transaction, and its filter at the end.
-    pub(crate) fn write_piece(&mut self, connection: &Connection) -> Result<(), Error> {
-        let Some(sealing) = &mut self.sealing else { return Ok(()) };
+    /// Writes a piece of the sealing generation in the open transaction, with the filter after the
+    /// last one. Returns how far it came; nothing counts before `piece_written`.
+    pub(crate) fn write_piece(&self, connection: &Connection) -> Result<usize, Error> {
+        let Some(sealing) = &self.sealing else { return Ok(0) };
         let end = (sealing.written + SEALED_ROWS_PER_BATCH).min(sealing.rows.len());
         let mut insert = connection.prepare_cached(
             "INSERT OR IGNORE INTO idempotency_runs (generation, fingerprint, row)
@@ -263,20 +254,26 @@ impl Index {
         for (print, code) in &sealing.rows[sealing.written..end] {
             insert.execute([sealing.generation, print.cast_signed(), *code])?;
         }
-        sealing.written = end;
-        if end < sealing.rows.len() {
-            return Ok(());
+        if end == sealing.rows.len() {
+            let filter = Filter::of(sealing.generation, &sealing.rows);
+            let marks = serde_json::to_string(&sealing.marks).unwrap_or_default();
+            connection.execute(
+                "INSERT OR REPLACE INTO idempotency_filters (generation, bits, marks)
+                 VALUES (?1, ?2, ?3)",
+                params![filter.generation, filter.bits, marks],
+            )?;
         }
-        let filter = Filter::of(sealing.generation, &sealing.rows);
-        let marks = serde_json::to_string(&sealing.marks).unwrap_or_default();
-        connection.execute(
-            "INSERT OR REPLACE INTO idempotency_filters (generation, bits, marks)
-             VALUES (?1, ?2, ?3)",
-            params![filter.generation, filter.bits, marks],
-        )?;
-        self.sealed.push(filter);
-        self.sealing = None;
-        Ok(())
+        Ok(end)
+    }
+
+    /// The piece up to `end` is committed.
+    pub(crate) fn piece_written(&mut self, end: usize) {
+        if let Some(sealing) = &mut self.sealing {
+            sealing.written = end;
+        }
+        if let Some(sealing) = self.sealing.take_if(|sealing| end == sealing.rows.len()) {
+            self.sealed.push(Filter::of(sealing.generation, &sealing.rows));
+        }
     }
 }
 

@@ -5,12 +5,15 @@
 //! knows HTTP, reads a clock or makes chance; a command brings what it needs.
 
 pub mod accounts;
+pub mod alerts;
 pub mod database;
+pub mod deliveries;
 pub mod desk;
 pub mod entries;
 pub mod error;
 pub mod events;
 pub mod idempotency;
+pub mod timers;
 pub mod tx;
 pub mod value;
 pub mod writer;

@@ -1,0 +1,383 @@
+//! The writer's memory: accounts, counters and the log of the open transaction.
+//!
+//! One writer owns the embedded database, so what it has loaded stays true until it writes. Whatever
+//! fails, the part of the memory that it touched is forgotten and loaded again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use domain::alert::settings::Settings;
+use domain::id::{EnvironmentId, Mint, TenantId};
+use domain::ledger::log::Counters;
+use domain::ledger::{Account, Record, expiry};
+use domain::place::EnvNo;
+use domain::scope::Scope;
+use domain::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::database::Read;
+use crate::deliveries::{Handover, Routing};
+use crate::error::Error;
+use crate::idempotency::{Index, Marks};
+use crate::value::{Key, signed, unsigned};
+use crate::{accounts, deliveries, entries, timers};
+
+/// Accounts that stay in memory between batches.
+pub const ACCOUNTS_MAX: usize = 50_000;
+/// Setting with the alert settings of wallets that have none of their own.
+pub const ALERT_SETTING: &str = "wallet_balance_alert_config";
+/// Setting with the lead times of expiry notices.
+pub const EXPIRY_SETTING: &str = "credit_expiry_config";
+
+pub(crate) struct Slot {
+    pub(crate) account: Account,
+    /// The due time that the wallet's timer row has now.
+    timer: Option<Timestamp>,
+    /// On the list of what the open transaction touched.
+    touched: bool,
+}
+
+/// What the writer keeps of one environment.
+pub(crate) struct EnvDesk {
+    pub(crate) scope: Scope,
+    pub(crate) counters: Counters,
+    pub(crate) alert_default: Settings,
+    pub(crate) notice_days: Vec<i64>,
+    pub(crate) mint: Mint,
+    /// Time of the last command; ids and events of an environment never step back.
+    pub(crate) last_at: Timestamp,
+    pub(crate) routing: Option<Arc<Vec<Routing>>>,
+    touched: bool,
+}
+
+pub(crate) struct Desk {
+    pub(crate) slots: HashMap<i64, Slot>,
+    pub(crate) envs: HashMap<EnvNo, EnvDesk>,
+    pub(crate) records: Vec<Record>,
+    /// Wallets and environments that the open transaction changed.
+    touched: Vec<i64>,
+    touched_envs: BTreeSet<EnvNo>,
+    pub(crate) index: Index,
+    pub(crate) handovers: Vec<Handover>,
+    seed: u64,
+}
+
+impl Desk {
+    pub(crate) fn load(connection: &Connection, seed: u64) -> Result<Desk, Error> {
+        Ok(Desk {
+            slots: HashMap::new(),
+            envs: HashMap::new(),
+            records: Vec::new(),
+            touched: Vec::new(),
+            touched_envs: BTreeSet::new(),
+            index: Index::load(connection)?,
+            handovers: Vec::new(),
+            seed,
+        })
+    }
+
+    /// The environment's part, loaded at first use.
+    pub(crate) fn env(&mut self, connection: &Connection, env: EnvNo) -> Result<&mut EnvDesk, Error> {
+        if !self.envs.contains_key(&env) {
+            let seed = domain::id::splitmix(self.seed ^ u64::from(env.get()));
+            self.envs.insert(env, load_env(connection, env, seed)?);
+        }
+        let missing = || Error::corrupt("environments", i64::from(env.get()), "is missing");
+        self.envs.get_mut(&env).ok_or_else(missing)
+    }
+
+    /// Makes sure that the account of `wallet` is in memory, with its paywall's counter.
+    pub(crate) fn hold_account(&mut self, connection: &Connection, env: EnvNo, wallet: i64) -> Result<bool, Error> {
+        if !self.slots.contains_key(&wallet) {
+            let Some(account) = accounts::load(Read { connection }, wallet)? else {
+                return Ok(false);
+            };
+            let timer = timers::of_wallet(connection, env, wallet)?;
+            self.slots.insert(wallet, Slot { account, timer, touched: false });
+        }
+        let Some(link) = self.slots.get(&wallet).and_then(|slot| slot.account.wallet.paywall.as_ref())
+        else {
+            return Ok(true);
+        };
+        let no = link.no;
+        self.load_paywall_counter(connection, env, no)?;
+        Ok(true)
+    }
+
+    pub(crate) fn load_paywall_counter(&mut self, connection: &Connection, env: EnvNo, no: i64) -> Result<(), Error> {
+        let desk = self.env(connection, env)?;
+        if !desk.counters.paywalls.contains_key(&no) {
+            let last = counter(connection, env, &format!("paywall:{no}"))?;
+            desk.counters.paywalls.insert(no, last);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn load_subject_counter(&mut self, connection: &Connection, env: EnvNo, subject: &str) -> Result<(), Error> {
+        let desk = self.env(connection, env)?;
+        if !desk.counters.subjects.contains_key(subject) {
+            let last = counter(connection, env, subject)?;
+            desk.counters.subjects.insert(subject.to_owned(), last);
+        }
+        Ok(())
+    }
+
+    /// Notes that the open transaction may change this wallet and this environment.
+    pub(crate) fn touch(&mut self, env: EnvNo, wallet: Option<i64>) {
+        if let Some(desk) = self.envs.get_mut(&env)
+            && !desk.touched
+        {
+            desk.touched = true;
+            self.touched_envs.insert(env);
+        }
+        if let Some(wallet) = wallet
+            && let Some(slot) = self.slots.get_mut(&wallet)
+            && !slot.touched
+        {
+            slot.touched = true;
+            self.touched.push(wallet);
+        }
+    }
+
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.records.is_empty() && self.touched.is_empty()
+    }
+
+    /// Writes the buffered log and every touched account, set by set.
+    pub(crate) fn flush(&mut self, connection: &Connection, recorded_at: Timestamp) -> Result<(), Error> {
+        if self.is_flushed() {
+            return Ok(());
+        }
+        let records = std::mem::take(&mut self.records);
+        let log = records.iter();
+        entries::append(
+            connection,
+            log.filter_map(|record| match record {
+                Record::Entry(entry) => Some(&**entry),
+                _ => None,
+            }),
+            recorded_at,
+        )?;
+        crate::events::append(connection, &records, recorded_at)?;
+        crate::alerts::append(connection, &records)?;
+        self.write_accounts(connection)?;
+        self.write_counters(connection, &records)?;
+        self.arm_notices(connection, &records)?;
+        self.deliver(connection, &records)
+    }
+
+    fn write_accounts(&mut self, connection: &Connection) -> Result<(), Error> {
+        for wallet in std::mem::take(&mut self.touched) {
+            let Some(slot) = self.slots.get_mut(&wallet) else { continue };
+            slot.touched = false;
+            accounts::write(connection, &mut slot.account)?;
+            let due = expiry::next_due(&slot.account);
+            if due != slot.timer {
+                let env = slot.account.last.map(domain::place::Place::env);
+                timers::rearm_wallet(connection, env.unwrap_or_default(), wallet, due)?;
+                slot.timer = due;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_counters(&mut self, connection: &Connection, records: &[Record]) -> Result<(), Error> {
+        let mut paywalls: BTreeSet<(EnvNo, i64)> = BTreeSet::new();
+        let mut subjects: BTreeMap<(EnvNo, &str), u64> = BTreeMap::new();
+        for record in records {
+            match record {
+                Record::Entry(entry) if entry.paywall_sequence > 0 => {
+                    let slot = self.slots.get(&entry.wallet_no);
+                    let link = slot.and_then(|slot| slot.account.wallet.paywall.as_ref());
+                    paywalls.extend(link.map(|link| (entry.place.env(), link.no)));
+                }
+                Record::Event(event) => match event.paywall {
+                    Some(no) => {
+                        paywalls.insert((event.place.env(), no));
+                    }
+                    None if event.subject.starts_with("wallet:") => {}
+                    None => {
+                        subjects.insert((event.place.env(), &event.subject), event.sequence);
+                    }
+                },
+                _ => {}
+            }
+        }
+        for (env, no) in paywalls {
+            let last = self.envs.get(&env).and_then(|desk| desk.counters.paywalls.get(&no));
+            set_counter(connection, env, &format!("paywall:{no}"), last.copied().unwrap_or(0))?;
+        }
+        for ((env, subject), last) in subjects {
+            set_counter(connection, env, subject, last)?;
+        }
+        for env in std::mem::take(&mut self.touched_envs) {
+            let Some(desk) = self.envs.get_mut(&env) else { continue };
+            desk.touched = false;
+            set_counter(connection, env, "position", desk.counters.position)?;
+            if desk.counters.alerts > 0 {
+                set_counter(connection, env, "alerts", desk.counters.alerts)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Credits that end get a timer for each lead time that still lies ahead.
+    fn arm_notices(&mut self, connection: &Connection, records: &[Record]) -> Result<(), Error> {
+        for record in records {
+            let Record::Entry(entry) = record else { continue };
+            let (Some(expires_at), domain::ledger::entry::Kind::Credit) =
+                (entry.details.expires_at, entry.kind)
+            else {
+                continue;
+            };
+            let Some(desk) = self.envs.get(&entry.place.env()) else { continue };
+            for days in &desk.notice_days {
+                let due = expires_at.plus_ms(-days * domain::time::DAY_MS);
+                if due > entry.at {
+                    timers::arm(connection, entry.place.env(), timers::NOTICE, entry.place.raw(), due)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, connection: &Connection, records: &[Record]) -> Result<(), Error> {
+        let envs: BTreeSet<EnvNo> = records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Entry(entry) => Some(entry.place.env()),
+                Record::Event(event) => Some(event.place.env()),
+                Record::Alert(_) => None,
+            })
+            .collect();
+        for env in envs {
+            let routing = self.routing(connection, env)?;
+            if routing.is_empty() {
+                continue;
+            }
+            let slots = &self.slots;
+            let wallet_of = |no: i64| slots.get(&no).map(|slot| slot.account.wallet.clone());
+            deliveries::append(connection, &routing, (env, records), wallet_of, &mut self.handovers)?;
+        }
+        Ok(())
+    }
+
+    fn routing(&mut self, connection: &Connection, env: EnvNo) -> Result<Arc<Vec<Routing>>, Error> {
+        let desk = self.env(connection, env)?;
+        if let Some(routing) = &desk.routing {
+            return Ok(routing.clone());
+        }
+        let routing = Arc::new(deliveries::routing(connection, env)?);
+        desk.routing = Some(routing.clone());
+        Ok(routing)
+    }
+
+    /// Forgets everything that the open transaction may have changed since its last flush.
+    pub(crate) fn forget_touched(&mut self) {
+        self.records.clear();
+        for wallet in std::mem::take(&mut self.touched) {
+            self.slots.remove(&wallet);
+        }
+        for env in std::mem::take(&mut self.touched_envs) {
+            self.envs.remove(&env);
+        }
+    }
+
+    /// Forgets all: the transaction as a whole was rolled back.
+    pub(crate) fn forget_all(&mut self) {
+        self.records.clear();
+        self.touched.clear();
+        self.touched_envs.clear();
+        self.slots.clear();
+        self.envs.clear();
+        self.handovers.clear();
+        self.index.rollback(0);
+    }
+
+    /// Keeps the memory bounded: between transactions nothing in it is needed.
+    pub(crate) fn trim(&mut self) {
+        if self.slots.len() > ACCOUNTS_MAX {
+            self.slots.clear();
+        }
+        for desk in self.envs.values_mut() {
+            if desk.counters.subjects.len() > ACCOUNTS_MAX {
+                desk.counters.subjects.clear();
+            }
+        }
+    }
+
+    pub(crate) fn marks(&mut self, connection: &Connection) -> Result<Marks, Error> {
+        let mut marks = Marks::default();
+        let mut select = connection.prepare_cached("SELECT no FROM environments")?;
+        let envs: Vec<u16> = select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for env in envs {
+            let position = self.env(connection, EnvNo::new(env))?.counters.position;
+            marks.places.insert(env, EnvNo::new(env).place(position).raw());
+        }
+        marks.reply = connection
+            .query_row("SELECT COALESCE(MAX(no), 0) FROM replies", [], |row| row.get(0))?;
+        Ok(marks)
+    }
+}
+
+fn load_env(connection: &Connection, env: EnvNo, seed: u64) -> Result<EnvDesk, Error> {
+    let mut select = connection.prepare_cached(
+        "SELECT e.id, t.id, e.live FROM environments e JOIN tenants t ON t.no = e.tenant
+         WHERE e.no = ?1",
+    )?;
+    let scope = select.query_row([env.get()], |row| {
+        Ok(Scope {
+            env,
+            environment: EnvironmentId(row.get::<_, Key>(0)?.0),
+            tenant: TenantId(row.get::<_, Key>(1)?.0),
+            live: row.get(2)?,
+        })
+    })?;
+    let counters = Counters {
+        position: counter(connection, env, "position")?,
+        alerts: counter(connection, env, "alerts")?,
+        ..Counters::default()
+    };
+    let alert = setting(connection, env, ALERT_SETTING)?;
+    let alert_default = alert
+        .and_then(|body| Settings::from_json(&body).ok())
+        .unwrap_or_else(Settings::tenant_default);
+    let expiry = setting(connection, env, EXPIRY_SETTING)?;
+    let notice_days = expiry
+        .and_then(|body| serde_json::from_value(body.get("notice_days")?.clone()).ok())
+        .unwrap_or_else(|| vec![7, 1]);
+    Ok(EnvDesk {
+        scope,
+        counters,
+        alert_default,
+        notice_days,
+        mint: Mint::new(seed),
+        last_at: Timestamp::default(),
+        routing: None,
+        touched: false,
+    })
+}
+
+fn setting(connection: &Connection, env: EnvNo, name: &str) -> Result<Option<serde_json::Value>, Error> {
+    let mut select =
+        connection.prepare_cached("SELECT body FROM settings WHERE env = ?1 AND name = ?2")?;
+    let text: Option<String> =
+        select.query_row(params![env.get(), name], |row| row.get(0)).optional()?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+fn counter(connection: &Connection, env: EnvNo, scope: &str) -> Result<u64, Error> {
+    let mut select =
+        connection.prepare_cached("SELECT last FROM counters WHERE env = ?1 AND scope = ?2")?;
+    let last = select.query_row(params![env.get(), scope], |row| row.get(0)).optional()?;
+    Ok(unsigned(last.unwrap_or(0)))
+}
+
+fn set_counter(connection: &Connection, env: EnvNo, scope: &str, last: u64) -> Result<(), Error> {
+    let mut upsert = connection.prepare_cached(
+        "INSERT INTO counters (env, scope, last) VALUES (?1, ?2, ?3)
+         ON CONFLICT (env, scope) DO UPDATE SET last = excluded.last",
+    )?;
+    upsert.execute(params![env.get(), scope, signed(last)])?;
+    Ok(())
+}

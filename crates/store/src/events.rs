@@ -1,0 +1,210 @@
+//! Events by their place: those with a body of their own, and those that entries are the record of.
+//!
+//! The feed merges both. Bodies of entries are rendered from the versions that the entry names.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::customer::Customer;
+use domain::event::Event;
+use domain::event::entry::Facts;
+use domain::id::RequestId;
+use domain::ledger::{Entry, Record};
+use domain::place::Place;
+use domain::scope::Scope;
+use domain::time::Timestamp;
+use domain::wallet::Wallet;
+use domain::webhook::catalogue::EventType;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::database::Read;
+use crate::entries;
+use crate::error::Error;
+use crate::value::{Key, Millis, signed, unsigned};
+
+/// Events of an entry are at most this many; the search for a place looks that far back.
+const EVENTS_PER_ENTRY_MAX: i64 = 8;
+
+pub(crate) fn append(
+    connection: &Connection,
+    records: &[Record],
+    recorded_at: Timestamp,
+) -> Result<(), Error> {
+    let events = records.iter().filter_map(|record| match record {
+        Record::Event(event) => Some(event),
+        _ => None,
+    });
+    for event in events {
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO events (place, at, recorded_at, kind, subject, order_key, sequence,
+                paywall, body, request, idempotency_key, suppressed)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?;
+        insert.execute(params![
+            event.place.raw(),
+            Millis(event.at),
+            Millis(recorded_at),
+            event.kind.name(),
+            event.subject,
+            event.order_key,
+            signed(event.sequence),
+            event.paywall,
+            event.body,
+            event.request.map(|id| Key(id.0)),
+            event.idempotency_key,
+            event.suppressed,
+        ])?;
+    }
+    Ok(())
+}
+
+/// An event and when it was really written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    pub event: Event,
+    pub recorded_at: Timestamp,
+}
+
+/// The events of the environment after position `after`, in order, at most about `limit`. The
+/// second value is the last position that was looked at.
+pub fn page(
+    read: Read<'_>,
+    scope: &Scope,
+    after: u64,
+    limit: u32,
+) -> Result<(Vec<Recorded>, u64), Error> {
+    let from = scope.env.place(after).raw();
+    let (_, last) = scope.env.range();
+    let mut found = own_events(read.connection, (from, last), limit)?;
+    found.extend(entry_events(read, scope, (from, last), limit)?);
+    found.sort_by_key(|recorded| recorded.event.place);
+    found.truncate(limit as usize);
+    let seen = found.last().map_or(after, |recorded| recorded.event.place.position());
+    Ok((found, seen))
+}
+
+/// The event at `place`, if it belongs to the scope.
+pub fn find(read: Read<'_>, scope: &Scope, place: Place) -> Result<Option<Recorded>, Error> {
+    if place.env() != scope.env || place.position() == 0 {
+        return Ok(None);
+    }
+    let (found, _) = page(read, scope, place.position() - 1, 1)?;
+    Ok(found.into_iter().find(|recorded| recorded.event.place == place))
+}
+
+/// Last position of the environment's log.
+pub fn head(read: Read<'_>, scope: &Scope) -> Result<u64, Error> {
+    let mut select = read.connection.prepare_cached(
+        "SELECT last FROM counters WHERE env = ?1 AND scope = 'position'",
+    )?;
+    let last: Option<i64> =
+        select.query_row([scope.env.get()], |row| row.get(0)).optional()?;
+    Ok(unsigned(last.unwrap_or(0)))
+}
+
+fn own_events(
+    connection: &Connection,
+    (from, last): (i64, i64),
+    limit: u32,
+) -> Result<Vec<Recorded>, Error> {
+    let mut select = connection.prepare_cached(
+        "SELECT place, at, recorded_at, kind, subject, order_key, sequence, paywall, body,
+            request, idempotency_key, suppressed
+         FROM events WHERE place > ?1 AND place <= ?2 ORDER BY place LIMIT ?3",
+    )?;
+    let rows = select.query_map(params![from, last, limit], own_event)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn own_event(row: &Row<'_>) -> rusqlite::Result<Recorded> {
+    let name: String = row.get(3)?;
+    let kind = EventType::parse(&name).ok_or(rusqlite::Error::InvalidQuery)?;
+    let event = Event {
+        place: Place::from_raw(row.get(0)?),
+        at: row.get::<_, Millis>(1)?.0,
+        kind,
+        subject: row.get(4)?,
+        order_key: row.get(5)?,
+        sequence: unsigned(row.get(6)?),
+        paywall: row.get(7)?,
+        body: row.get(8)?,
+        request: row.get::<_, Option<Key>>(9)?.map(|key| RequestId(key.0)),
+        idempotency_key: row.get(10)?,
+        suppressed: row.get(11)?,
+    };
+    Ok(Recorded { event, recorded_at: row.get::<_, Millis>(2)?.0 })
+}
+
+fn entry_events(
+    read: Read<'_>,
+    scope: &Scope,
+    (from, last): (i64, i64),
+    limit: u32,
+) -> Result<Vec<Recorded>, Error> {
+    let (first, _) = scope.env.range();
+    // The place may lie inside the events of the entry before it.
+    let back = (from - EVENTS_PER_ENTRY_MAX).max(first);
+    let mut select = read.connection.prepare_cached(&format!(
+        "SELECT {} FROM entries WHERE place > ?1 AND place <= ?2 ORDER BY place LIMIT ?3",
+        entries::columns()
+    ))?;
+    let most = i64::from(limit) + EVENTS_PER_ENTRY_MAX;
+    let mut rows = select.query(params![back, last, most])?;
+    let mut versions = Versions::default();
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let entry = entries::from_row(row)?;
+        let recorded_at = entries::recorded_at(row)?;
+        let (wallet, customer) = versions.of(read.connection, &entry)?;
+        let facts = Facts { scope: *scope, entry: &entry, wallet: &wallet, customer: &customer };
+        let events = domain::event::entry::events(&facts).into_iter();
+        let after = events.filter(|event| event.place.raw() > from);
+        found.extend(after.map(|event| Recorded { event, recorded_at }));
+    }
+    Ok(found)
+}
+
+/// Versions of wallets and customers, read once each.
+#[derive(Default)]
+pub struct Versions {
+    wallets: HashMap<(i64, u32), Arc<Wallet>>,
+    customers: HashMap<(i64, u32), Arc<Customer>>,
+}
+
+impl Versions {
+    /// The wallet and customer as they were when `entry` was written.
+    pub fn of_entry(&mut self, read: Read<'_>, entry: &Entry) -> Result<(Arc<Wallet>, Arc<Customer>), Error> {
+        self.of(read.connection, entry)
+    }
+
+    fn of(&mut self, connection: &Connection, entry: &Entry) -> Result<(Arc<Wallet>, Arc<Customer>), Error> {
+        let key = (entry.wallet_no, entry.wallet_version);
+        if !self.wallets.contains_key(&key) {
+            let mut select = connection.prepare_cached(
+                "SELECT body FROM wallet_versions WHERE wallet = ?1 AND version = ?2",
+            )?;
+            let body: String = select.query_row(params![key.0, key.1], |row| row.get(0))?;
+            let wallet = serde_json::from_str(&body)
+                .map_err(|problem| Error::corrupt("wallet_versions", key.0, problem))?;
+            self.wallets.insert(key, Arc::new(wallet));
+        }
+        let wallet = self.wallets[&key].clone();
+        let customer = self.customer(connection, entry)?;
+        Ok((wallet, customer))
+    }
+
+    fn customer(&mut self, connection: &Connection, entry: &Entry) -> Result<Arc<Customer>, Error> {
+        let key = (entry.wallet_no, entry.customer_version);
+        if !self.customers.contains_key(&key) {
+            let mut select = connection.prepare_cached(
+                "SELECT v.body FROM customer_versions v JOIN wallets w ON w.customer = v.customer
+                 WHERE w.no = ?1 AND v.version = ?2",
+            )?;
+            let body: String = select.query_row(params![key.0, key.1], |row| row.get(0))?;
+            let customer = serde_json::from_str(&body)
+                .map_err(|problem| Error::corrupt("customer_versions", key.0, problem))?;
+            self.customers.insert(key, Arc::new(customer));
+        }
+        Ok(self.customers[&key].clone())
+    }
+}

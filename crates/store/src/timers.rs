@@ -1,0 +1,89 @@
+//! What falls due by itself: rows with a time, which the engine turns into commands.
+
+use domain::place::EnvNo;
+use domain::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::database::Read;
+use crate::error::Error;
+use crate::value::Millis;
+
+/// A lot expires or a hold reaches its deadline; `reference` is the wallet's number.
+pub const WALLET: &str = "wallet";
+/// Credits will expire soon; `reference` is the lot's place.
+pub const NOTICE: &str = "notice";
+
+/// One row that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timer {
+    pub kind: String,
+    pub reference: i64,
+    pub due: Timestamp,
+}
+
+/// Rows due at or before `now`, earliest first.
+pub fn due(read: Read<'_>, env: EnvNo, now: Timestamp, limit: u32) -> Result<Vec<Timer>, Error> {
+    let mut select = read.connection.prepare_cached(
+        "SELECT kind, ref, due FROM timers WHERE env = ?1 AND due <= ?2 ORDER BY due, kind, ref
+         LIMIT ?3",
+    )?;
+    let rows = select.query_map(params![env.get(), Millis(now), limit], |row| {
+        Ok(Timer { kind: row.get(0)?, reference: row.get(1)?, due: row.get::<_, Millis>(2)?.0 })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// When the next row of the environment falls due.
+pub fn next(read: Read<'_>, env: EnvNo) -> Result<Option<Timestamp>, Error> {
+    let mut select =
+        read.connection.prepare_cached("SELECT MIN(due) FROM timers WHERE env = ?1")?;
+    let due: Option<Millis> = select.query_row([env.get()], |row| row.get(0))?;
+    Ok(due.map(|due| due.0))
+}
+
+pub(crate) fn of_wallet(connection: &Connection, env: EnvNo, wallet: i64) -> Result<Option<Timestamp>, Error> {
+    let mut select = connection.prepare_cached(
+        "SELECT due FROM timers WHERE env = ?1 AND kind = 'wallet' AND ref = ?2",
+    )?;
+    let due: Option<Millis> =
+        select.query_row([i64::from(env.get()), wallet], |row| row.get(0)).optional()?;
+    Ok(due.map(|due| due.0))
+}
+
+pub(crate) fn rearm_wallet(
+    connection: &Connection,
+    env: EnvNo,
+    wallet: i64,
+    due: Option<Timestamp>,
+) -> Result<(), Error> {
+    let mut delete = connection
+        .prepare_cached("DELETE FROM timers WHERE env = ?1 AND kind = 'wallet' AND ref = ?2")?;
+    delete.execute([i64::from(env.get()), wallet])?;
+    match due {
+        Some(due) => arm(connection, env, WALLET, wallet, due),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn arm(
+    connection: &Connection,
+    env: EnvNo,
+    kind: &str,
+    reference: i64,
+    due: Timestamp,
+) -> Result<(), Error> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO timers (env, kind, ref, due) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+    )?;
+    insert.execute(params![env.get(), kind, reference, Millis(due)])?;
+    Ok(())
+}
+
+/// Removes a row that was acted on.
+pub(crate) fn disarm(connection: &Connection, env: EnvNo, timer: &Timer) -> Result<(), Error> {
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM timers WHERE env = ?1 AND kind = ?2 AND ref = ?3 AND due = ?4",
+    )?;
+    delete.execute(params![env.get(), timer.kind, timer.reference, Millis(timer.due)])?;
+    Ok(())
+}

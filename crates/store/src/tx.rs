@@ -1,0 +1,245 @@
+//! What a command may do inside the writer's transaction.
+//!
+//! Money moves through `account`, everything else through the store's functions with `write`. The
+//! log is buffered and written before anything is read or written beside it, so a command always
+//! sees what came before it.
+
+use domain::event::Event;
+use domain::id::{CustomerId, PaywallId, Ulid};
+use domain::ledger::log::Telling;
+use domain::ledger::{Account, Entry, Log, Record, auto_topup, expiry};
+use domain::place::Place;
+use domain::scope::{Cause, Scope};
+use domain::time::Timestamp;
+use domain::webhook::catalogue::EventType;
+use rusqlite::Connection;
+
+use crate::database::Read;
+use crate::desk::{Desk, EnvDesk};
+use crate::entries;
+use crate::error::Error;
+use crate::idempotency::{Worked, fingerprint};
+
+pub struct Tx<'w> {
+    pub(crate) connection: &'w Connection,
+    pub(crate) desk: &'w mut Desk,
+    pub(crate) scope: Scope,
+    /// Time of the environment.
+    pub(crate) now: Timestamp,
+    /// Time of the world.
+    pub(crate) recorded_at: Timestamp,
+    /// Length of the log when the command began.
+    pub(crate) began: usize,
+}
+
+/// A connection that may write, with everything buffered written before.
+#[derive(Clone, Copy)]
+pub struct Write<'t> {
+    pub(crate) connection: &'t Connection,
+}
+
+impl<'t> Write<'t> {
+    pub fn read(self) -> Read<'t> {
+        Read { connection: self.connection }
+    }
+}
+
+impl Tx<'_> {
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Time of the environment; never earlier than an earlier command's.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub fn recorded_at(&self) -> Timestamp {
+        self.recorded_at
+    }
+
+    /// A fresh id of this environment, higher than every one before it.
+    pub fn mint(&mut self) -> Result<Ulid, Error> {
+        let now = self.now;
+        Ok(self.env()?.mint.next(now))
+    }
+
+    fn env(&mut self) -> Result<&mut EnvDesk, Error> {
+        self.desk.env(self.connection, self.scope.env)
+    }
+
+    /// Access to the tables. What is buffered is written first.
+    pub fn write(&mut self) -> Result<Write<'_>, Error> {
+        self.desk.flush(self.connection, self.recorded_at)?;
+        self.began = 0;
+        Ok(Write { connection: self.connection })
+    }
+
+    pub fn read(&mut self) -> Result<Read<'_>, Error> {
+        Ok(self.write()?.read())
+    }
+
+    /// Runs a rule on the account of `wallet`. What is due on it is posted first; an automatic
+    /// top-up that it triggers is the next operation. `None` where there is no such wallet.
+    pub fn account<R>(
+        &mut self,
+        wallet: i64,
+        rule: impl FnOnce(&mut Account, &mut Log<'_>) -> R,
+    ) -> Result<Option<R>, Error> {
+        let env = self.scope.env;
+        self.env()?;
+        if !self.desk.hold_account(self.connection, env, wallet)? {
+            return Ok(None);
+        }
+        self.desk.touch(env, Some(wallet));
+        let Desk { slots, envs, records, .. } = &mut *self.desk;
+        let (Some(slot), Some(desk)) = (slots.get_mut(&wallet), envs.get_mut(&env)) else {
+            return Ok(None);
+        };
+        let mut log = log(desk, records, self.now);
+        let account = &mut slot.account;
+        if expiry::next_due(account).is_some_and(|due| due <= self.now) {
+            expiry::post_due(account, &mut log);
+        }
+        let done = rule(account, &mut log);
+        auto_topup::run(account, &mut log);
+        Ok(Some(done))
+    }
+
+    /// As `account`, for a rule over two wallets, such as a conversion.
+    pub fn two_accounts<R>(
+        &mut self,
+        (first, second): (i64, i64),
+        rule: impl FnOnce(&mut Account, &mut Account, &mut Log<'_>) -> R,
+    ) -> Result<Option<R>, Error> {
+        let env = self.scope.env;
+        self.env()?;
+        for wallet in [first, second] {
+            if !self.desk.hold_account(self.connection, env, wallet)? {
+                return Ok(None);
+            }
+            self.desk.touch(env, Some(wallet));
+        }
+        let Desk { slots, envs, records, .. } = &mut *self.desk;
+        let [Some(one), Some(two)] = slots.get_disjoint_mut([&first, &second]) else {
+            return Ok(None);
+        };
+        let Some(desk) = envs.get_mut(&env) else { return Ok(None) };
+        let mut log = log(desk, records, self.now);
+        expiry::post_due(&mut one.account, &mut log);
+        Ok(Some(rule(&mut one.account, &mut two.account, &mut log)))
+    }
+
+    /// Puts the account of a wallet that was just made into memory.
+    pub fn open_account(&mut self, account: &Account) -> Result<(), Error> {
+        let mut account = account.clone();
+        account.changes.balance = true;
+        crate::accounts::write(self.connection, &mut account)
+    }
+
+    /// Forgets the account of `wallet`, because its settings or its customer changed beside it.
+    pub fn reload_account(&mut self, wallet: i64) -> Result<(), Error> {
+        self.write()?;
+        self.desk.slots.remove(&wallet);
+        Ok(())
+    }
+
+    /// Tells an event about a thing that is neither a wallet nor a paywall; `subject` is `type:id`.
+    pub fn tell(
+        &mut self,
+        subject: String,
+        kind: EventType,
+        cause: &Cause,
+        render: impl FnOnce(&Telling) -> Vec<u8>,
+    ) -> Result<(), Error> {
+        self.desk.load_subject_counter(self.connection, self.scope.env, &subject)?;
+        self.with_log(|log| log.tell(subject, kind, cause, render))
+    }
+
+    /// Tells an event of a paywall, by its number and id.
+    pub fn tell_paywall(
+        &mut self,
+        paywall: (i64, PaywallId),
+        user: Option<CustomerId>,
+        kind: EventType,
+        cause: &Cause,
+        render: impl FnOnce(&Telling) -> Vec<u8>,
+    ) -> Result<(), Error> {
+        self.desk.load_paywall_counter(self.connection, self.scope.env, paywall.0)?;
+        self.with_log(|log| log.tell_paywall(paywall, user, kind, cause, render))
+    }
+
+    fn with_log(&mut self, work: impl FnOnce(&mut Log<'_>)) -> Result<(), Error> {
+        let (env, now) = (self.scope.env, self.now);
+        self.env()?;
+        self.desk.touch(env, None);
+        let Desk { envs, records, .. } = &mut *self.desk;
+        if let Some(desk) = envs.get_mut(&env) {
+            work(&mut log(desk, records, now));
+        }
+        Ok(())
+    }
+
+    /// The entry that this transaction posted, or that is in the table, at `place`.
+    pub fn entry(&mut self, place: Place) -> Result<Option<Entry>, Error> {
+        let buffered = self.desk.records.iter().rev().find_map(|record| match record {
+            Record::Entry(entry) if entry.place == place => Some(Entry::clone(entry)),
+            _ => None,
+        });
+        match buffered {
+            Some(entry) => Ok(Some(entry)),
+            None => entries::find(Read { connection: self.connection }, &self.scope, place),
+        }
+    }
+
+    /// The events buffered since the command began; for tests and previews.
+    pub fn told(&self) -> impl Iterator<Item = &Event> {
+        self.desk.records[self.began.min(self.desk.records.len())..].iter().filter_map(|record| {
+            match record {
+                Record::Event(event) => Some(&**event),
+                _ => None,
+            }
+        })
+    }
+
+    /// What did the work of this key before, if anything did. Text decides, not the fingerprint.
+    pub fn worked(&mut self, route: &str, key: &str) -> Result<Vec<Worked>, Error> {
+        let print = fingerprint(self.scope.env, route, key);
+        self.desk.index.candidates(self.connection, print)
+    }
+
+    /// Remembers that the row did the work of this key.
+    pub fn remember(&mut self, route: &str, key: &str, worked: Worked) {
+        let print = fingerprint(self.scope.env, route, key);
+        self.desk.index.insert(print, worked);
+    }
+
+    /// The set of receivers changed: events from here on go to the new one.
+    pub fn receivers_changed(&mut self) -> Result<(), Error> {
+        self.write()?;
+        self.env()?.routing = None;
+        Ok(())
+    }
+
+    /// Settings that the writer keeps in memory changed.
+    pub fn settings_changed(&mut self) -> Result<(), Error> {
+        self.write()?;
+        self.desk.envs.remove(&self.scope.env);
+        Ok(())
+    }
+
+    /// Hands a delivery that is leased to this process to its lane after the commit.
+    pub fn hand_over(&mut self, handover: crate::deliveries::Handover) {
+        self.desk.handovers.push(handover);
+    }
+}
+
+fn log<'l>(desk: &'l mut EnvDesk, records: &'l mut Vec<Record>, now: Timestamp) -> Log<'l> {
+    Log {
+        scope: desk.scope,
+        now,
+        counters: &mut desk.counters,
+        records,
+        alert_default: &desk.alert_default,
+    }
+}

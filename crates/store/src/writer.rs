@@ -1,0 +1,334 @@
+//! The one door for writes: a thread that runs what waits in one transaction and commits once.
+//!
+//! No timer forms batches: the commit under way is the window in which the next one gathers. A job
+//! that refuses leaves nothing behind; a job that panics is answered alone and the others run again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use domain::place::EnvNo;
+use domain::scope::Scope;
+use domain::time::Timestamp;
+use parking_lot::Mutex;
+use rusqlite::Connection;
+
+use crate::database::Database;
+use crate::deliveries::Handover;
+use crate::desk::Desk;
+use crate::error::Error;
+use crate::tx::Tx;
+
+/// Jobs of one transaction.
+pub const BATCH_MAX: usize = 1_024;
+/// Jobs that may wait; more are refused with `Unavailable`.
+pub const QUEUE_MAX: usize = 65_536;
+
+/// Times that the writer asks for; the engine's clock answers.
+pub trait Times: Send + Sync {
+    /// Time of one environment.
+    fn now(&self, env: EnvNo) -> Timestamp;
+    /// Time of the world.
+    fn real(&self) -> Timestamp;
+}
+
+/// What a commit set free.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// Deliveries leased to this process.
+    pub handovers: Vec<Handover>,
+    /// Environments whose log grew.
+    pub envs: Vec<EnvNo>,
+}
+
+type OnCommit = Arc<dyn Fn(Committed) + Send + Sync>;
+
+/// A unit of work. It may run more than once, and has no effect but on the database.
+pub trait Job: Send {
+    fn scope(&self) -> Scope;
+    /// Moves money only through `Tx::account` and decides before it posts, so that a refusal has
+    /// nothing to take back.
+    fn is_light(&self) -> bool;
+    /// Returns whether its work is to be kept.
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool;
+    /// Called once, after the commit or with the reason why there was none.
+    fn done(self: Box<Self>, outcome: Result<(), Error>);
+}
+
+/// A job made of two closures: the work, and what takes its result.
+struct Work<T, E, F, R> {
+    scope: Scope,
+    light: bool,
+    work: F,
+    reply: R,
+    result: Option<Result<T, E>>,
+}
+
+impl<T, E, F, R> Job for Work<T, E, F, R>
+where
+    T: Send,
+    E: From<Error> + Send,
+    F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send,
+    R: FnOnce(Result<T, E>) + Send,
+{
+    fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    fn is_light(&self) -> bool {
+        self.light
+    }
+
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
+        let result = (self.work)(tx);
+        let kept = result.is_ok();
+        self.result = Some(result);
+        kept
+    }
+
+    fn done(self: Box<Self>, outcome: Result<(), Error>) {
+        let result = match (outcome, self.result) {
+            (Ok(()), Some(result)) => result,
+            (Err(error), _) => Err(error.into()),
+            (Ok(()), None) => Err(Error::Unavailable.into()),
+        };
+        (self.reply)(result);
+    }
+}
+
+/// Makes a job. `light` is as in `Job::is_light`.
+pub fn job<T, E>(
+    scope: Scope,
+    light: bool,
+    work: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    reply: impl FnOnce(Result<T, E>) + Send + 'static,
+) -> Box<dyn Job>
+where
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+{
+    Box::new(Work { scope, light, work, reply, result: None })
+}
+
+/// The handle of the writer thread. It ends when the last handle is closed.
+pub struct Writer {
+    queue: Mutex<Option<Sender<Box<dyn Job>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread. `seed` separates ids of this run from those of earlier ones.
+    pub fn start(
+        database: &Database,
+        times: Arc<dyn Times>,
+        seed: u64,
+        on_commit: OnCommit,
+    ) -> Result<Writer, Error> {
+        let connection = database.connect_writer()?;
+        let seed = seed ^ domain::id::splitmix(count_start(&connection)?);
+        connection.execute("UPDATE deliveries SET state = 'due' WHERE state = 'leased'", [])?;
+        let desk = Desk::load(&connection, seed)?;
+        let (sender, receiver) = bounded(QUEUE_MAX);
+        let mut state = Thread { connection, desk, times, on_commit };
+        let thread = std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || state.run(&receiver))
+            .map_err(|error| Error::Open(format!("no thread for the writer: {error}")))?;
+        Ok(Writer {
+            queue: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Queues a job, or answers it at once when the queue is full or closed.
+    pub fn submit(&self, job: Box<dyn Job>) {
+        let queue = self.queue.lock().clone();
+        let refused = match queue {
+            Some(queue) => queue.try_send(job).err().map(crossbeam_channel::TrySendError::into_inner),
+            None => Some(job),
+        };
+        if let Some(job) = refused {
+            job.done(Err(Error::Unavailable));
+        }
+    }
+
+    /// Jobs that wait now.
+    pub fn waiting(&self) -> usize {
+        self.queue.lock().as_ref().map_or(0, Sender::len)
+    }
+
+    /// Runs what waits, then ends the thread.
+    pub fn close(&self) {
+        self.queue.lock().take();
+        if let Some(thread) = self.thread.lock().take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Counts the starts of this database, so that no two runs make the same ids.
+fn count_start(connection: &Connection) -> Result<u64, Error> {
+    let starts: i64 = connection.query_row(
+        "INSERT INTO meta (name, value) VALUES ('starts', 1)
+         ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(starts.cast_unsigned())
+}
+
+struct Thread {
+    connection: Connection,
+    desk: Desk,
+    times: Arc<dyn Times>,
+    on_commit: OnCommit,
+}
+
+impl Thread {
+    fn run(&mut self, queue: &Receiver<Box<dyn Job>>) {
+        while let Ok(first) = queue.recv() {
+            let mut jobs = vec![first];
+            while jobs.len() < BATCH_MAX {
+                match queue.try_recv() {
+                    Ok(job) => jobs.push(job),
+                    Err(_) => break,
+                }
+            }
+            self.run_batch(jobs);
+            self.keep_house();
+        }
+    }
+
+    /// Runs the jobs until a transaction with all of them but the panicked ones is committed.
+    fn run_batch(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        loop {
+            match self.try_batch(&mut jobs) {
+                Ok(committed) => {
+                    (self.on_commit)(committed);
+                    for job in jobs {
+                        job.done(Ok(()));
+                    }
+                    return;
+                }
+                Err(Failed::Panicked(index)) => {
+                    self.roll_back();
+                    jobs.remove(index).done(Err(Error::Unavailable));
+                    if jobs.is_empty() {
+                        return;
+                    }
+                }
+                Err(Failed::Database(error)) => {
+                    self.roll_back();
+                    tracing::error!(%error, jobs = jobs.len(), "a transaction failed");
+                    for job in jobs {
+                        job.done(Err(Error::Open(error.to_string())));
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn try_batch(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Committed, Failed> {
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(Error::from)?;
+        let recorded_at = self.times.real();
+        for (index, job) in jobs.iter_mut().enumerate() {
+            let ran = catch_unwind(AssertUnwindSafe(|| self.run_job(&mut **job, recorded_at)));
+            ran.map_err(|_| Failed::Panicked(index))??;
+        }
+        let envs = self.grown();
+        self.desk.flush(&self.connection, recorded_at)?;
+        self.connection.execute_batch("COMMIT").map_err(Error::from)?;
+        self.desk.index.commit();
+        Ok(Committed { handovers: std::mem::take(&mut self.desk.handovers), envs })
+    }
+
+    fn grown(&self) -> Vec<EnvNo> {
+        self.desk.envs.keys().copied().collect()
+    }
+
+    fn run_job(&mut self, job: &mut dyn Job, recorded_at: Timestamp) -> Result<(), Error> {
+        let scope = job.scope();
+        let light = job.is_light();
+        let now = {
+            let desk = self.desk.env(&self.connection, scope.env)?;
+            desk.last_at = desk.last_at.max(self.times.now(scope.env));
+            desk.last_at
+        };
+        if !light {
+            self.desk.flush(&self.connection, recorded_at)?;
+            self.connection.execute_batch("SAVEPOINT job")?;
+        }
+        let (handed, keys) = (self.desk.handovers.len(), self.desk.index.savepoint());
+        let began = self.desk.records.len();
+        let mut tx = Tx {
+            connection: &self.connection,
+            desk: &mut self.desk,
+            scope,
+            now,
+            recorded_at,
+            began,
+        };
+        let kept = job.run(&mut tx);
+        if light {
+            return Ok(());
+        }
+        if kept {
+            self.desk.flush(&self.connection, recorded_at)?;
+            self.connection.execute_batch("RELEASE job")?;
+        } else {
+            self.desk.forget_touched();
+            self.desk.handovers.truncate(handed);
+            self.desk.index.rollback(keys);
+            self.connection.execute_batch("ROLLBACK TO job; RELEASE job")?;
+        }
+        Ok(())
+    }
+
+    fn roll_back(&mut self) {
+        if let Err(error) = self.connection.execute_batch("ROLLBACK") {
+            tracing::error!(%error, "a transaction could not be rolled back");
+        }
+        self.desk.forget_all();
+    }
+
+    /// Work between transactions: the index's sealed runs, and the size of the memory.
+    fn keep_house(&mut self) {
+        self.desk.trim();
+        if let Err(error) = self.seal_index() {
+            tracing::warn!(%error, "a piece of the idempotency index waits for the next batch");
+        }
+    }
+
+    fn seal_index(&mut self) -> Result<(), Error> {
+        if self.desk.index.is_full() {
+            let marks = self.desk.marks(&self.connection)?;
+            self.desk.index.seal(marks);
+        }
+        if self.desk.index.is_sealing() {
+            let transaction = self.connection.unchecked_transaction()?;
+            let written = self.desk.index.write_piece(&transaction)?;
+            transaction.commit()?;
+            self.desk.index.piece_written(written);
+        }
+        Ok(())
+    }
+}
+
+enum Failed {
+    Panicked(usize),
+    Database(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        Failed::Database(error)
+    }
+}
