@@ -311,8 +311,13 @@ mod tests {
     #[test]
     fn reads_and_writes_plain_decimals() {
         let table = [
-            ("0", "0"), ("-0", "0"), ("12.5", "12.5"), ("1.000", "1"), ("0.000000001", "0.000000001"),
-            ("999999999999999999.999999999", "999999999999999999.999999999"), ("-3.10", "-3.1"),
+            ("0", "0"),
+            ("-0", "0"),
+            ("12.5", "12.5"),
+            ("1.000", "1"),
+            ("0.000000001", "0.000000001"),
+            ("999999999999999999.999999999", "999999999999999999.999999999"),
+            ("-3.10", "-3.1"),
         ];
         for (text, written) in table {
             assert_eq!(Amount::parse(text).unwrap().to_string(), written, "{text}");
@@ -323,10 +328,22 @@ mod tests {
     fn refuses_everything_that_is_not_a_plain_decimal() {
         use NumberError::*;
         let table = [
-            ("", Malformed), (" 1", Malformed), ("1 ", Malformed), ("+1", Malformed), ("1e3", Malformed),
-            ("NaN", Malformed), ("Infinity", Malformed), (".5", Malformed), ("1.", Malformed),
-            ("01", Malformed), ("1_0", Malformed), ("0x1", Malformed), ("--1", Malformed), ("١", Malformed),
-            ("0.0000000001", TooManyPlaces(9)), ("1000000000000000000", TooLarge),
+            ("", Malformed),
+            (" 1", Malformed),
+            ("1 ", Malformed),
+            ("+1", Malformed),
+            ("1e3", Malformed),
+            ("NaN", Malformed),
+            ("Infinity", Malformed),
+            (".5", Malformed),
+            ("1.", Malformed),
+            ("01", Malformed),
+            ("1_0", Malformed),
+            ("0x1", Malformed),
+            ("--1", Malformed),
+            ("١", Malformed),
+            ("0.0000000001", TooManyPlaces(9)),
+            ("1000000000000000000", TooLarge),
             ("1234567890123456789012345678901234567890", TooLarge),
         ];
         for (text, error) in table {

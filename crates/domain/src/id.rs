@@ -48,10 +48,12 @@ impl Ulid {
         if text.len() != ULID_CHARS || text.as_bytes()[0] > b'7' {
             return None;
         }
-        text.bytes().try_fold(0_u128, |value, byte| {
-            let digit = ALPHABET.iter().position(|&c| c == byte)?;
-            Some((value << 5) | digit as u128)
-        }).map(Ulid)
+        text.bytes()
+            .try_fold(0_u128, |value, byte| {
+                let digit = ALPHABET.iter().position(|&c| c == byte)?;
+                Some((value << 5) | digit as u128)
+            })
+            .map(Ulid)
     }
 }
 

@@ -23,10 +23,10 @@ use crate::value::{Millis, Money, read_taken, signed, unsigned, write_taken};
 /// The account of wallet number `wallet`, or `None` where there is no such wallet.
 pub fn load(read: Read<'_>, wallet: i64) -> Result<Option<Account>, Error> {
     let connection = read.connection;
-    let Some((mut account, customer)) = load_head(connection, wallet)? else { return Ok(None) };
-    let (version, body) = customer_version(connection, customer)?;
-    account.customer_version = version;
-    account.customer = Arc::new(body);
+    let Some((body, version, customer)) = load_wallet(connection, wallet)? else { return Ok(None) };
+    let (customer_version, customer) = customer_version(connection, customer)?;
+    let versions = (version, customer_version);
+    let mut account = Account::open(wallet, Arc::new(body), Arc::new(customer), versions);
     load_balance(connection, &mut account)?;
     account.lots = load_lots(connection, wallet)?;
     account.lots.sort_by(Lot::spending_order);
@@ -34,7 +34,8 @@ pub fn load(read: Read<'_>, wallet: i64) -> Result<Option<Account>, Error> {
     Ok(Some(account))
 }
 
-fn load_head(connection: &Connection, wallet: i64) -> Result<Option<(Account, i64)>, Error> {
+/// The wallet's newest version, its number, and its customer's number.
+fn load_wallet(connection: &Connection, wallet: i64) -> Result<Option<(Wallet, u32, i64)>, Error> {
     let mut select = connection.prepare_cached(
         "SELECT w.customer, w.version, v.body FROM wallets w
          JOIN wallet_versions v ON v.wallet = w.no AND v.version = w.version WHERE w.no = ?1",
@@ -45,10 +46,9 @@ fn load_head(connection: &Connection, wallet: i64) -> Result<Option<(Account, i6
         })
         .optional()?;
     let Some((customer, version, body)) = found else { return Ok(None) };
-    let body: Wallet = serde_json::from_str(&body)
+    let body = serde_json::from_str(&body)
         .map_err(|problem| Error::corrupt("wallet_versions", wallet, problem))?;
-    let nobody = Arc::new(Customer::default());
-    Ok(Some((Account::open(wallet, Arc::new(body), nobody, (version, 0)), customer)))
+    Ok(Some((body, version, customer)))
 }
 
 fn customer_version(connection: &Connection, customer: i64) -> Result<(u32, Customer), Error> {

@@ -34,8 +34,7 @@ impl Database {
     /// Opens or makes the file. `apply` brings it to this release's schema; without it a pending
     /// migration is an error that says so.
     pub fn open(path: &Path, apply: bool) -> Result<Database, Error> {
-        let database =
-            Database { path: path.to_owned(), idle: Arc::new(Mutex::new(Vec::new())) };
+        let database = Database { path: path.to_owned(), idle: Arc::new(Mutex::new(Vec::new())) };
         let mut connection = database.connect_writer()?;
         let pending = pending(&connection)?;
         if !pending.is_empty() && !apply {

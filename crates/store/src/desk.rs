@@ -77,7 +77,11 @@ impl Desk {
     }
 
     /// The environment's part, loaded at first use.
-    pub(crate) fn env(&mut self, connection: &Connection, env: EnvNo) -> Result<&mut EnvDesk, Error> {
+    pub(crate) fn env(
+        &mut self,
+        connection: &Connection,
+        env: EnvNo,
+    ) -> Result<&mut EnvDesk, Error> {
         if !self.envs.contains_key(&env) {
             let seed = domain::id::splitmix(self.seed ^ u64::from(env.get()));
             self.envs.insert(env, load_env(connection, env, seed)?);
@@ -87,7 +91,12 @@ impl Desk {
     }
 
     /// Makes sure that the account of `wallet` is in memory, with its paywall's counter.
-    pub(crate) fn hold_account(&mut self, connection: &Connection, env: EnvNo, wallet: i64) -> Result<bool, Error> {
+    pub(crate) fn hold_account(
+        &mut self,
+        connection: &Connection,
+        env: EnvNo,
+        wallet: i64,
+    ) -> Result<bool, Error> {
         if !self.slots.contains_key(&wallet) {
             let Some(account) = accounts::load(Read { connection }, wallet)? else {
                 return Ok(false);
@@ -95,7 +104,8 @@ impl Desk {
             let timer = timers::of_wallet(connection, env, wallet)?;
             self.slots.insert(wallet, Slot { account, timer, touched: false });
         }
-        let Some(link) = self.slots.get(&wallet).and_then(|slot| slot.account.wallet.paywall.as_ref())
+        let Some(link) =
+            self.slots.get(&wallet).and_then(|slot| slot.account.wallet.paywall.as_ref())
         else {
             return Ok(true);
         };
@@ -104,7 +114,12 @@ impl Desk {
         Ok(true)
     }
 
-    pub(crate) fn load_paywall_counter(&mut self, connection: &Connection, env: EnvNo, no: i64) -> Result<(), Error> {
+    pub(crate) fn load_paywall_counter(
+        &mut self,
+        connection: &Connection,
+        env: EnvNo,
+        no: i64,
+    ) -> Result<(), Error> {
         let desk = self.env(connection, env)?;
         if !desk.counters.paywalls.contains_key(&no) {
             let last = counter(connection, env, &format!("paywall:{no}"))?;
@@ -113,7 +128,12 @@ impl Desk {
         Ok(())
     }
 
-    pub(crate) fn load_subject_counter(&mut self, connection: &Connection, env: EnvNo, subject: &str) -> Result<(), Error> {
+    pub(crate) fn load_subject_counter(
+        &mut self,
+        connection: &Connection,
+        env: EnvNo,
+        subject: &str,
+    ) -> Result<(), Error> {
         let desk = self.env(connection, env)?;
         if !desk.counters.subjects.contains_key(subject) {
             let last = counter(connection, env, subject)?;
@@ -144,7 +164,11 @@ impl Desk {
     }
 
     /// Writes the buffered log and every touched account, set by set.
-    pub(crate) fn flush(&mut self, connection: &Connection, recorded_at: Timestamp) -> Result<(), Error> {
+    pub(crate) fn flush(
+        &mut self,
+        connection: &Connection,
+        recorded_at: Timestamp,
+    ) -> Result<(), Error> {
         if self.is_flushed() {
             return Ok(());
         }
@@ -234,7 +258,13 @@ impl Desk {
             for days in &desk.notice_days {
                 let due = expires_at.plus_ms(-days * domain::time::DAY_MS);
                 if due > entry.at {
-                    timers::arm(connection, entry.place.env(), timers::NOTICE, entry.place.raw(), due)?;
+                    timers::arm(
+                        connection,
+                        entry.place.env(),
+                        timers::NOTICE,
+                        entry.place.raw(),
+                        due,
+                    )?;
                 }
             }
         }
@@ -257,7 +287,13 @@ impl Desk {
             }
             let slots = &self.slots;
             let wallet_of = |no: i64| slots.get(&no).map(|slot| slot.account.wallet.clone());
-            deliveries::append(connection, &routing, (env, records), wallet_of, &mut self.handovers)?;
+            deliveries::append(
+                connection,
+                &routing,
+                (env, records),
+                wallet_of,
+                &mut self.handovers,
+            )?;
         }
         Ok(())
     }
@@ -314,8 +350,9 @@ impl Desk {
             let position = self.env(connection, EnvNo::new(env))?.counters.position;
             marks.places.insert(env, EnvNo::new(env).place(position).raw());
         }
-        marks.reply = connection
-            .query_row("SELECT COALESCE(MAX(no), 0) FROM replies", [], |row| row.get(0))?;
+        marks.reply =
+            connection
+                .query_row("SELECT COALESCE(MAX(no), 0) FROM replies", [], |row| row.get(0))?;
         Ok(marks)
     }
 }
@@ -358,7 +395,11 @@ fn load_env(connection: &Connection, env: EnvNo, seed: u64) -> Result<EnvDesk, E
     })
 }
 
-fn setting(connection: &Connection, env: EnvNo, name: &str) -> Result<Option<serde_json::Value>, Error> {
+fn setting(
+    connection: &Connection,
+    env: EnvNo,
+    name: &str,
+) -> Result<Option<serde_json::Value>, Error> {
     let mut select =
         connection.prepare_cached("SELECT body FROM settings WHERE env = ?1 AND name = ?2")?;
     let text: Option<String> =

@@ -88,8 +88,8 @@ pub fn find(read: Read<'_>, scope: &Scope, place: Place) -> Result<Option<Entry>
 }
 
 pub(crate) fn find_at(connection: &Connection, place: Place) -> rusqlite::Result<Option<Entry>> {
-    let mut select = connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE place = ?1"))?;
+    let mut select =
+        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE place = ?1"))?;
     select.query_row([place.raw()], from_row).optional()
 }
 

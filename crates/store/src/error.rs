@@ -16,6 +16,12 @@ pub enum Error {
     Open(String),
 }
 
+impl From<rusqlite::types::FromSqlError> for Error {
+    fn from(error: rusqlite::types::FromSqlError) -> Error {
+        Error::Database(error.into())
+    }
+}
+
 impl Error {
     pub fn corrupt(table: &'static str, row: i64, problem: impl ToString) -> Error {
         Error::Corrupt { table, row, problem: problem.to_string() }

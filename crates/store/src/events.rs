@@ -94,11 +94,10 @@ pub fn find(read: Read<'_>, scope: &Scope, place: Place) -> Result<Option<Record
 
 /// Last position of the environment's log.
 pub fn head(read: Read<'_>, scope: &Scope) -> Result<u64, Error> {
-    let mut select = read.connection.prepare_cached(
-        "SELECT last FROM counters WHERE env = ?1 AND scope = 'position'",
-    )?;
-    let last: Option<i64> =
-        select.query_row([scope.env.get()], |row| row.get(0)).optional()?;
+    let mut select = read
+        .connection
+        .prepare_cached("SELECT last FROM counters WHERE env = ?1 AND scope = 'position'")?;
+    let last: Option<i64> = select.query_row([scope.env.get()], |row| row.get(0)).optional()?;
     Ok(unsigned(last.unwrap_or(0)))
 }
 
@@ -173,11 +172,19 @@ pub struct Versions {
 
 impl Versions {
     /// The wallet and customer as they were when `entry` was written.
-    pub fn of_entry(&mut self, read: Read<'_>, entry: &Entry) -> Result<(Arc<Wallet>, Arc<Customer>), Error> {
+    pub fn of_entry(
+        &mut self,
+        read: Read<'_>,
+        entry: &Entry,
+    ) -> Result<(Arc<Wallet>, Arc<Customer>), Error> {
         self.of(read.connection, entry)
     }
 
-    fn of(&mut self, connection: &Connection, entry: &Entry) -> Result<(Arc<Wallet>, Arc<Customer>), Error> {
+    fn of(
+        &mut self,
+        connection: &Connection,
+        entry: &Entry,
+    ) -> Result<(Arc<Wallet>, Arc<Customer>), Error> {
         let key = (entry.wallet_no, entry.wallet_version);
         if !self.wallets.contains_key(&key) {
             let mut select = connection.prepare_cached(

@@ -66,8 +66,7 @@ struct Filter {
 impl Filter {
     fn of(generation: i64, rows: &[(u64, i64)]) -> Filter {
         let bits = (rows.len() as u64 * FILTER_BITS_PER_KEY).div_ceil(8).max(8);
-        let mut filter =
-            Filter { generation, bits: vec![0; usize::try_from(bits).unwrap_or(8)] };
+        let mut filter = Filter { generation, bits: vec![0; usize::try_from(bits).unwrap_or(8)] };
         for (print, _) in rows {
             for (index, bit) in positions(*print, filter.bits.len()) {
                 filter.bits[index] |= bit;
@@ -191,7 +190,8 @@ impl Index {
             let mut select = connection.prepare_cached(
                 "SELECT row FROM idempotency_runs WHERE generation = ?1 AND fingerprint = ?2",
             )?;
-            let rows = select.query_map([filter.generation, print.cast_signed()], |row| row.get(0))?;
+            let rows =
+                select.query_map([filter.generation, print.cast_signed()], |row| row.get(0))?;
             for code in rows {
                 found.push(code?);
             }
@@ -283,8 +283,7 @@ mod tests {
 
     #[test]
     fn a_filter_never_forgets_a_key_and_rarely_invents_one() {
-        let rows: Vec<(u64, i64)> =
-            (0..10_000_u64).map(|n| (domain::id::splitmix(n), 1)).collect();
+        let rows: Vec<(u64, i64)> = (0..10_000_u64).map(|n| (domain::id::splitmix(n), 1)).collect();
         let filter = Filter::of(1, &rows);
         assert!(rows.iter().all(|(print, _)| filter.may_hold(*print)));
         let others = (10_000..110_000_u64).map(domain::id::splitmix);

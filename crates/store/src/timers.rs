@@ -41,10 +41,13 @@ pub fn next(read: Read<'_>, env: EnvNo) -> Result<Option<Timestamp>, Error> {
     Ok(due.map(|due| due.0))
 }
 
-pub(crate) fn of_wallet(connection: &Connection, env: EnvNo, wallet: i64) -> Result<Option<Timestamp>, Error> {
-    let mut select = connection.prepare_cached(
-        "SELECT due FROM timers WHERE env = ?1 AND kind = 'wallet' AND ref = ?2",
-    )?;
+pub(crate) fn of_wallet(
+    connection: &Connection,
+    env: EnvNo,
+    wallet: i64,
+) -> Result<Option<Timestamp>, Error> {
+    let mut select = connection
+        .prepare_cached("SELECT due FROM timers WHERE env = ?1 AND kind = 'wallet' AND ref = ?2")?;
     let due: Option<Millis> =
         select.query_row([i64::from(env.get()), wallet], |row| row.get(0)).optional()?;
     Ok(due.map(|due| due.0))

@@ -119,8 +119,14 @@ mod tests {
     #[test]
     fn money_keeps_every_digit_on_both_sides_of_64_bits() {
         let connection = rusqlite::Connection::open_in_memory().unwrap();
-        let texts = ["0", "-0.000000001", "9223372036.854775807", "9223372036.854775808",
-            "999999999999999999.999999999", "-999999999999999999.999999999"];
+        let texts = [
+            "0",
+            "-0.000000001",
+            "9223372036.854775807",
+            "9223372036.854775808",
+            "999999999999999999.999999999",
+            "-999999999999999999.999999999",
+        ];
         for text in texts {
             let money = Money(Amount::parse(text).unwrap());
             let back: Money = connection.query_row("SELECT ?1", [money], |row| row.get(0)).unwrap();

@@ -135,17 +135,16 @@ impl Writer {
             .name("writer".to_owned())
             .spawn(move || state.run(&receiver))
             .map_err(|error| Error::Open(format!("no thread for the writer: {error}")))?;
-        Ok(Writer {
-            queue: Mutex::new(Some(sender)),
-            thread: Mutex::new(Some(thread)),
-        })
+        Ok(Writer { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
     }
 
     /// Queues a job, or answers it at once when the queue is full or closed.
     pub fn submit(&self, job: Box<dyn Job>) {
         let queue = self.queue.lock().clone();
         let refused = match queue {
-            Some(queue) => queue.try_send(job).err().map(crossbeam_channel::TrySendError::into_inner),
+            Some(queue) => {
+                queue.try_send(job).err().map(crossbeam_channel::TrySendError::into_inner)
+            }
             None => Some(job),
         };
         if let Some(job) = refused {

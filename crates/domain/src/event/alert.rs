@@ -57,7 +57,12 @@ struct Keys<'a> {
     wallet: WalletView<'a>,
 }
 
-pub fn render(telling: &Telling, account: &Account, default: &Settings, body: &AlertBody) -> Vec<u8> {
+pub fn render(
+    telling: &Telling,
+    account: &Account,
+    default: &Settings,
+    body: &AlertBody,
+) -> Vec<u8> {
     let (settings, settings_source) = account.alert_settings(default);
     let levels = settings.resolve(account.percent_base);
     let (credits, worth) = (account.credits, account.worth(account.credits));

@@ -35,7 +35,11 @@ struct Keys<'a> {
 }
 
 /// `customer.created`, `.updated` (with the old values), `.deleted`.
-pub fn render(telling: &Telling, customer: &Customer, previous: Option<&Map<String, Value>>) -> Vec<u8> {
+pub fn render(
+    telling: &Telling,
+    customer: &Customer,
+    previous: Option<&Map<String, Value>>,
+) -> Vec<u8> {
     let keys = Keys { customer: view(&telling.scope, customer), previous_attributes: previous };
     super::billing::render(telling, &format!("customer:{}", customer.id), &keys)
 }

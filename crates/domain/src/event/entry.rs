@@ -43,8 +43,7 @@ pub fn events(facts: &Facts<'_>) -> Vec<Event> {
             let sequence = if of_paywall { paywall_sequence } else { facts.entry.sequence };
             paywall_sequence += u64::from(of_paywall);
             let place = facts.entry.place.offset(offset);
-            let telling =
-                Telling { place, at: facts.entry.at, sequence, scope: facts.scope, kind };
+            let telling = Telling { place, at: facts.entry.at, sequence, scope: facts.scope, kind };
             event(facts, &telling)
         })
         .collect()
@@ -120,10 +119,7 @@ pub struct TransactionView<'a> {
 
 /// `available` is what is left of the credit's lot. The times of the lots that a debit took are not
 /// known here, so their ids carry the time of `lot_times`, or of the debit.
-pub fn transaction_view<'a>(
-    facts: &Facts<'a>,
-    available: Option<Amount>,
-) -> TransactionView<'a> {
+pub fn transaction_view<'a>(facts: &Facts<'a>, available: Option<Amount>) -> TransactionView<'a> {
     let (entry, wallet) = (facts.entry, facts.wallet);
     let credit = entry.kind == Kind::Credit;
     TransactionView {
@@ -171,10 +167,8 @@ fn consumed(entry: &Entry) -> Vec<Consumed> {
 fn metadata(entry: &Entry) -> BTreeMap<String, String> {
     let mut metadata = entry.details.metadata.clone();
     if entry.kind == Kind::Debit && !entry.taken.is_empty() {
-        let ids: Vec<String> = consumed(entry)
-            .iter()
-            .map(|part| part.credit_transaction_id.to_string())
-            .collect();
+        let ids: Vec<String> =
+            consumed(entry).iter().map(|part| part.credit_transaction_id.to_string()).collect();
         metadata.insert("consumed_credit_tx_ids".to_owned(), ids.join(","));
     }
     metadata

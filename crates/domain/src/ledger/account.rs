@@ -75,7 +75,12 @@ pub struct Account {
 
 impl Account {
     /// A wallet that nothing has happened to yet.
-    pub fn open(no: i64, wallet: Arc<Wallet>, customer: Arc<Customer>, versions: (u32, u32)) -> Self {
+    pub fn open(
+        no: i64,
+        wallet: Arc<Wallet>,
+        customer: Arc<Customer>,
+        versions: (u32, u32),
+    ) -> Self {
         Account {
             no,
             last_at: wallet.created_at,

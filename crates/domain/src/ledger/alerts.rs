@@ -98,7 +98,11 @@ impl Account {
     }
 
     /// Moves both machines to the level of the balance as it is now.
-    pub(super) fn step_machines(&mut self, default: &Settings, cause: machine::Cause) -> Vec<Stepped> {
+    pub(super) fn step_machines(
+        &mut self,
+        default: &Settings,
+        cause: machine::Cause,
+    ) -> Vec<Stepped> {
         let Some(levels) = self.levels(default) else {
             self.credit_machine = self.credit_machine.woken();
             self.ongoing_machine = self.ongoing_machine.woken();
@@ -143,8 +147,7 @@ pub(super) fn finish(account: &mut Account, log: &mut Log<'_>, begun: Begun, cau
 
 /// The settings in force were edited while alerts stay on (billing 5.5, edit).
 pub fn edited(account: &mut Account, log: &mut Log<'_>, cause: &Cause) {
-    let occasion =
-        Occasion { cause: machine::Cause::Edit, id: account.wallet.id.to_string() };
+    let occasion = Occasion { cause: machine::Cause::Edit, id: account.wallet.id.to_string() };
     if account.levels(log.alert_default).is_none() {
         silence(account, log, "disabled");
         return;

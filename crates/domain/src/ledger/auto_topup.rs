@@ -59,8 +59,7 @@ fn attempt(account: &mut Account, log: &mut Log<'_>, plan: &AutoTopup) -> bool {
     let mut details = Details::default();
     details.metadata.insert("auto_topup".to_owned(), "true".to_owned());
     details.source = Some("billing.auto_topup".to_owned());
-    let price =
-        plan.amount.times(account.wallet.topup_conversion_rate, Rounding::HalfAwayFromZero);
+    let price = plan.amount.times(account.wallet.topup_conversion_rate, Rounding::HalfAwayFromZero);
     let credit = Credit {
         credits: plan.amount,
         amount: price,

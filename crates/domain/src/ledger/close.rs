@@ -14,7 +14,11 @@ use crate::wallet::{Wallet, WalletStatus};
 
 /// Takes everything and closes the wallet. A debt is closed by a credit row. The caller stores the
 /// new version of the wallet and tells `wallet.terminated`.
-pub fn terminate(account: &mut Account, log: &mut Log<'_>, cause: &Cause) -> Result<Wallet, Refusal> {
+pub fn terminate(
+    account: &mut Account,
+    log: &mut Log<'_>,
+    cause: &Cause,
+) -> Result<Wallet, Refusal> {
     must_close(account)?;
     let begun = log.begin();
     let credits = account.credits;

@@ -4,7 +4,9 @@
 //! is held when a lot expires stays capturable; what comes free after the expiry expires then.
 
 use super::account::{Account, Hold};
-use super::entry::{Activity, Announce, Details, KeyUse, Kind, LedgerAccount, Reason, Status, Taken};
+use super::entry::{
+    Activity, Announce, Details, KeyUse, Kind, LedgerAccount, Reason, Status, Taken,
+};
 use super::log::{Draft, Log};
 use super::refusal::Refusal;
 use super::{alerts, expiry, spend};

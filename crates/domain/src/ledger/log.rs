@@ -9,7 +9,8 @@ use super::account::Account;
 use super::alerts::AlertRow;
 use super::chain;
 use super::entry::{
-    Activity, Announce, Details, Entry, KeyUse, Kind, LedgerAccount, Reason, Standing, Status, Taken,
+    Activity, Announce, Details, Entry, KeyUse, Kind, LedgerAccount, Reason, Standing, Status,
+    Taken,
 };
 use crate::alert::settings::Settings;
 use crate::amount::Amount;
@@ -101,7 +102,13 @@ impl Log<'_> {
     }
 
     /// Appends an entry and applies its effect on the balance. Lots and holds are the caller's.
-    pub fn post(&mut self, account: &mut Account, draft: Draft, cause: &Cause, at: Timestamp) -> Place {
+    pub fn post(
+        &mut self,
+        account: &mut Account,
+        draft: Draft,
+        cause: &Cause,
+        at: Timestamp,
+    ) -> Place {
         let events = draft.announce.events().len() as u64;
         let place = self.number(events);
         let sequence = if draft.announce.tells_wallet() { account.next_sequence() } else { 0 };

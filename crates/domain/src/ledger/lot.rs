@@ -106,8 +106,7 @@ mod tests {
     fn allocation_leaves_held_credits_alone_and_says_which_lot_paid() {
         let mut lots = [lot(1, None, None, 5), lot(2, None, None, 5)];
         lots[0].held = Amount::units(3);
-        let taken =
-            allocate(&mut lots, Amount::units(4), |lot, credits| lot.remaining -= credits);
+        let taken = allocate(&mut lots, Amount::units(4), |lot, credits| lot.remaining -= credits);
         let parts: Vec<(u64, Amount)> =
             taken.iter().map(|taken| (taken.lot.position(), taken.credits)).collect();
         assert_eq!(parts, [(1, Amount::units(2)), (2, Amount::units(2))]);

@@ -188,7 +188,8 @@ impl Replay {
             lots.map(|lot| (lot.place.raw(), format!("{}/{}", lot.remaining, lot.held))).collect()
         };
         if rests(stored) != rests(replayed) {
-            let (stored, replayed) = (format!("{:?}", rests(stored)), format!("{:?}", rests(replayed)));
+            let (stored, replayed) =
+                (format!("{:?}", rests(stored)), format!("{:?}", rests(replayed)));
             return Err(Fault::Stored { what: "the rest of the lots", stored, replayed });
         }
         match stored.broken_invariant() {
@@ -198,7 +199,11 @@ impl Replay {
     }
 }
 
-fn same<T: PartialEq + ToString>(what: &'static str, stored: &T, replayed: &T) -> Result<(), Fault> {
+fn same<T: PartialEq + ToString>(
+    what: &'static str,
+    stored: &T,
+    replayed: &T,
+) -> Result<(), Fault> {
     if stored == replayed {
         return Ok(());
     }
