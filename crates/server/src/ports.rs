@@ -1,0 +1,4 @@
+//! The real clients behind the engine's ports: what the product says to the outside world. They
+//! translate and guard; they decide nothing about money or deliveries.
+
+pub mod webhook_client;

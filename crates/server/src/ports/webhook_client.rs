@@ -1,0 +1,233 @@
+//! The guarded client: one POST to an address that a user gave, which may be hostile.
+//!
+//! A name is resolved once, all its addresses are checked, and the connection goes to exactly the
+//! checked address, so that a name server has no second word. Redirects are never followed, proxy
+//! variables never read, answers never decompressed, and what is read is bounded. It does not
+//! sign, retry by schedule or record: it says what became of one attempt.
+//!
+//! HTTP/1.1 only. HTTP/2 would save connections, not requests: a lane has at most 64 in flight.
+
+mod connection;
+mod failure;
+mod names;
+mod pool;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::webhook::address::AllowList;
+use domain::webhook::schedule::Outcome;
+use domain::webhook::target::Target;
+use http::header::{HOST, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http_body_util::{BodyExt as _, Full};
+use hyper::Response;
+use hyper::body::{Body as _, Incoming};
+use tokio::time::{Instant, timeout_at};
+
+use connection::{Connection, Connector, Unanswered};
+use failure::Failed;
+pub use names::Names;
+use pool::{Key, Pool};
+
+/// Read of an answer's body; then the connection is closed and the status counts.
+pub const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Kept of an answer's body.
+pub const SNIPPET_BYTES_MAX: usize = 4_096;
+const RETRY_AFTER_BYTES_MAX: usize = 128;
+
+/// One POST. The headers are sent as they are, with a `host` from the URL.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+    /// For everything: name, connection, answer.
+    pub timeout_ms: u64,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    pub outcome: Outcome,
+    pub status: Option<u16>,
+    pub duration_ms: u64,
+    /// As the receiver wrote it.
+    pub retry_after: Option<String>,
+    /// The first bytes of the answer's body.
+    pub snippet: Vec<u8>,
+    /// Never that of a refused name.
+    pub address: Option<IpAddr>,
+    /// For the receiver's owner; it names no refused address.
+    pub error: Option<String>,
+    /// A reused connection had been closed before anything was written, and a new one was opened.
+    pub reconnected: bool,
+}
+
+/// Shared by all lanes; cloning it shares its connections. Use it inside a tokio runtime.
+#[derive(Clone)]
+pub struct GuardedClient {
+    list: Arc<AllowList>,
+    names: Names,
+    connector: Connector,
+    pool: Arc<Pool>,
+}
+
+/// What is known of an attempt while it runs, and stays known when it fails.
+#[derive(Default)]
+struct Trace {
+    status: Option<u16>,
+    retry_after: Option<String>,
+    snippet: Vec<u8>,
+    address: Option<IpAddr>,
+    reconnected: bool,
+}
+
+type Message = hyper::Request<Full<Bytes>>;
+
+impl GuardedClient {
+    pub fn new(list: AllowList) -> GuardedClient {
+        GuardedClient::with_names(list, Names::System)
+    }
+
+    /// With another source of addresses. The guard is the same.
+    pub fn with_names(list: AllowList, names: Names) -> GuardedClient {
+        let pool = Arc::new(Pool::default());
+        GuardedClient { list: Arc::new(list), names, connector: Connector::new(), pool }
+    }
+
+    /// Sends the request once. It always answers, and within `timeout_ms`.
+    pub async fn post(&self, request: &Request) -> Attempt {
+        let started = Instant::now();
+        let deadline = started + Duration::from_millis(request.timeout_ms);
+        let mut trace = Trace::default();
+        let result = self.attempt(request, deadline, &mut trace).await;
+        trace.into_attempt(result, started.elapsed())
+    }
+
+    async fn attempt(
+        &self,
+        request: &Request,
+        deadline: Instant,
+        trace: &mut Trace,
+    ) -> Result<Outcome, Failed> {
+        let head = timeout_at(deadline, self.exchange(request, trace)).await;
+        let (answer, connection) = head.map_err(|_| Failed::no_head())??;
+        let status = answer.status().as_u16();
+        trace.status = Some(status);
+        trace.retry_after = retry_after(answer.headers());
+        let body = timeout_at(deadline, read_body(answer.into_body(), &mut trace.snippet)).await;
+        if body.map_err(|_| Failed::no_end())?? {
+            self.pool.put(connection);
+        }
+        Ok(Outcome::of_status(status))
+    }
+
+    /// Up to the head of the answer, on a reused connection or a new one.
+    async fn exchange(
+        &self,
+        request: &Request,
+        trace: &mut Trace,
+    ) -> Result<(Response<Incoming>, Connection), Failed> {
+        let target = Target::parse(&request.url, &self.list).map_err(Failed::blocked)?;
+        let mut message = message(&target, request)?;
+        let key = Key::of(&target);
+        if let Some(mut reused) = self.pool.take(&key) {
+            trace.address = Some(reused.address);
+            match reused.send(message).await {
+                Ok(answer) => return Ok((answer, reused)),
+                Err(Unanswered::Failed(failed)) => return Err(failed),
+                Err(Unanswered::Unsent(unsent)) => message = *unsent,
+            }
+            trace.reconnected = true;
+            trace.address = None;
+        }
+        let mut fresh = self.connect(&target, key, trace).await?;
+        let answer = fresh.send(message).await.map_err(Failed::from)?;
+        Ok((answer, fresh))
+    }
+
+    /// Every address of the name passes, or none is connected to.
+    async fn connect(
+        &self,
+        target: &Target,
+        key: Key,
+        trace: &mut Trace,
+    ) -> Result<Connection, Failed> {
+        let resolved_at = Instant::now();
+        let addresses = self.names.resolve(target.host()).await?;
+        target.check_resolved(&addresses, &self.list).map_err(Failed::blocked)?;
+        trace.address = addresses.first().copied();
+        let connection = self.connector.open(target, &addresses, (key, resolved_at)).await?;
+        trace.address = Some(connection.address);
+        Ok(connection)
+    }
+}
+
+impl Trace {
+    fn into_attempt(self, result: Result<Outcome, Failed>, took: Duration) -> Attempt {
+        let (outcome, error) = match result {
+            Ok(outcome) => (outcome, None),
+            Err(failed) => (failed.outcome, Some(failed.error)),
+        };
+        Attempt {
+            outcome,
+            status: self.status,
+            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            retry_after: self.retry_after,
+            snippet: self.snippet,
+            address: self.address,
+            error,
+            reconnected: self.reconnected,
+        }
+    }
+}
+
+fn message(target: &Target, request: &Request) -> Result<Message, Failed> {
+    let url = target.url();
+    let path = match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    };
+    let mut message = hyper::Request::new(Full::new(request.body.clone()));
+    *message.method_mut() = Method::POST;
+    *message.uri_mut() = path.parse().map_err(|_| Failed::unsendable("the URL's path"))?;
+    *message.headers_mut() = headers(&request.headers)?;
+    let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+    let host = HeaderValue::from_str(host).map_err(|_| Failed::unsendable("the URL's host"))?;
+    message.headers_mut().insert(HOST, host);
+    Ok(message)
+}
+
+fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, Failed> {
+    let mut headers = HeaderMap::with_capacity(pairs.len() + 1);
+    for (name, value) in pairs {
+        let unsendable = || Failed::unsendable(&format!("the header {name:?}"));
+        let key: HeaderName = name.parse().map_err(|_| unsendable())?;
+        headers.append(key, value.parse().map_err(|_| unsendable())?);
+    }
+    Ok(headers)
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    (text.len() <= RETRY_AFTER_BYTES_MAX).then(|| text.to_owned())
+}
+
+/// Whether the body ended; else it reached its limit, and its connection is of no more use.
+async fn read_body(mut body: Incoming, snippet: &mut Vec<u8>) -> Result<bool, Failed> {
+    let mut read = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failed::while_reading(&error))?;
+        let Some(data) = frame.data_ref() else { continue };
+        read += data.len();
+        let room = SNIPPET_BYTES_MAX - snippet.len();
+        snippet.extend_from_slice(&data[..room.min(data.len())]);
+        if read >= ANSWER_BYTES_MAX {
+            return Ok(body.is_end_stream());
+        }
+    }
+    Ok(true)
+}

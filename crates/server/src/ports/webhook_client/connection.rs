@@ -1,0 +1,173 @@
+//! Opens a connection to one checked address and sends one request at a time over it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::webhook::schedule::Outcome;
+use domain::webhook::target::{Target, TargetHost};
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+
+use super::Message;
+use super::failure::Failed;
+use super::pool::Key;
+
+/// For all addresses of a name together.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+const TLS_MAX: Duration = Duration::from_secs(3);
+const HEADERS_MAX: usize = 100;
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Opens connections.
+#[derive(Clone)]
+pub(super) struct Connector {
+    /// `None` when the cryptography of this build cannot speak TLS, which no build does.
+    tls: Option<TlsConnector>,
+}
+
+/// An open connection, closed when dropped.
+pub(super) struct Connection {
+    pub(super) key: Key,
+    pub(super) address: IpAddr,
+    pub(super) resolved_at: Instant,
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: JoinHandle<()>,
+}
+
+/// Why a request has no answer.
+pub(super) enum Unanswered {
+    /// Not a byte of it was written.
+    Unsent(Box<Message>),
+    Failed(Failed),
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+impl Connector {
+    pub(super) fn new() -> Connector {
+        Connector { tls: tls_config().ok().map(|config| TlsConnector::from(Arc::new(config))) }
+    }
+
+    /// Tries the addresses in their order; whoever calls has checked every one.
+    pub(super) async fn open(
+        &self,
+        target: &Target,
+        addresses: &[IpAddr],
+        (key, resolved_at): (Key, Instant),
+    ) -> Result<Connection, Failed> {
+        let refused = |what: &str| Failed::new(Outcome::ConnectFailed, what);
+        let tcp = timeout(CONNECT_MAX, connect_first(addresses, target.port())).await;
+        let tcp = tcp.map_err(|_| refused("no connection within 3 s"))??;
+        let address = tcp.peer_addr().map_err(|_| refused("the connection ended at once"))?.ip();
+        if !addresses.contains(&address) {
+            return Err(refused("the connection leads elsewhere"));
+        }
+        let stream: Box<dyn Stream> = if target.is_https() {
+            Box::new(self.secure(target, tcp).await?)
+        } else {
+            Box::new(tcp)
+        };
+        let (sender, driver) = drive(stream).await?;
+        Ok(Connection { key, address, resolved_at, sender, driver })
+    }
+
+    async fn secure(
+        &self,
+        target: &Target,
+        tcp: TcpStream,
+    ) -> Result<impl Stream + 'static, Failed> {
+        let failed = |what: String| Failed::new(Outcome::TlsFailed, what);
+        let tls = self.tls.as_ref().ok_or_else(|| failed("TLS is not available".to_owned()))?;
+        let name = server_name(target.host()).ok_or_else(|| failed("not a name".to_owned()))?;
+        let stream = timeout(TLS_MAX, tls.connect(name, tcp)).await;
+        let stream = stream.map_err(|_| failed("no TLS within 3 s".to_owned()))?;
+        stream.map_err(|error| failed(format!("TLS failed: {error}")))
+    }
+}
+
+fn tls_config() -> Result<ClientConfig, rustls::Error> {
+    let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect::<RootCertStore>();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn server_name(host: &TargetHost) -> Option<ServerName<'static>> {
+    match host {
+        TargetHost::Address(address) => Some(ServerName::IpAddress((*address).into())),
+        TargetHost::Name(name) => ServerName::try_from(name.clone()).ok(),
+    }
+}
+
+async fn connect_first(addresses: &[IpAddr], port: u16) -> Result<TcpStream, Failed> {
+    let mut last = String::new();
+    for &address in addresses {
+        match TcpStream::connect(SocketAddr::new(address, port)).await {
+            Ok(stream) => {
+                // Without it a small request may wait for an acknowledgement; it is no error.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Err(error) => last = error.to_string(),
+        }
+    }
+    Err(Failed::new(Outcome::ConnectFailed, format!("no connection: {last}")))
+}
+
+type Driven = (http1::SendRequest<Full<Bytes>>, JoinHandle<()>);
+
+async fn drive(stream: Box<dyn Stream>) -> Result<Driven, Failed> {
+    let mut builder = http1::Builder::new();
+    builder.max_headers(HEADERS_MAX).max_header_size(HEAD_BYTES_MAX).max_buf_size(HEAD_BYTES_MAX);
+    let opened = builder.handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = opened.map_err(|error| Failed::while_waiting(&error))?;
+    let driver = tokio::spawn(async move {
+        // Its errors reach whoever waits for the answer.
+        let _ = connection.await;
+    });
+    Ok((sender, driver))
+}
+
+impl Connection {
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    pub(super) async fn send(
+        &mut self,
+        message: Message,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        if self.sender.ready().await.is_err() {
+            return Err(Unanswered::Unsent(Box::new(message)));
+        }
+        match self.sender.try_send_request(message).await {
+            Ok(answer) => Ok(answer),
+            Err(mut error) => Err(match error.take_message() {
+                Some(unsent) => Unanswered::Unsent(Box::new(unsent)),
+                None => Unanswered::Failed(Failed::while_waiting(error.error())),
+            }),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
