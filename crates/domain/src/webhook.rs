@@ -5,7 +5,9 @@
 
 /// An enum whose members have names on the wire and in rows, and no other spelling.
 macro_rules! wire_names {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$note:meta])* $member:ident = $wire:literal,)* })*) => {$(
+    ($($(#[$doc:meta])* $name:ident {
+        $($(#[$note:meta])* $member:ident = $wire:literal,)*
+    })*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum $name { $($(#[$note])* $member,)* }

@@ -156,13 +156,16 @@ catalogue! {
             "Spend of a subscription reached its threshold.";
         SUBSCRIPTION_SPEND_THRESHOLD_RECOVERED = "subscription.spend.threshold_recovered":
             "Spend of a subscription is below its threshold again.";
-        SUBSCRIPTION_LINE_ITEM_SPEND_THRESHOLD_REACHED = "subscription.line_item_spend.threshold_reached":
+        SUBSCRIPTION_LINE_ITEM_SPEND_THRESHOLD_REACHED =
+            "subscription.line_item_spend.threshold_reached":
             "Spend of a line item reached its threshold.";
-        SUBSCRIPTION_LINE_ITEM_SPEND_THRESHOLD_RECOVERED = "subscription.line_item_spend.threshold_recovered":
+        SUBSCRIPTION_LINE_ITEM_SPEND_THRESHOLD_RECOVERED =
+            "subscription.line_item_spend.threshold_recovered":
             "Spend of a line item is below its threshold again.";
         SUBSCRIPTION_GROUP_SPEND_THRESHOLD_REACHED = "subscription.group_spend.threshold_reached":
             "Spend of a group reached its threshold.";
-        SUBSCRIPTION_GROUP_SPEND_THRESHOLD_RECOVERED = "subscription.group_spend.threshold_recovered":
+        SUBSCRIPTION_GROUP_SPEND_THRESHOLD_RECOVERED =
+            "subscription.group_spend.threshold_recovered":
             "Spend of a group is below its threshold again.";
         FEATURE_CREATED = "feature.created": "A feature was created.";
         FEATURE_UPDATED = "feature.updated": "A feature changed.";

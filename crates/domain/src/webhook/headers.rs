@@ -1,7 +1,8 @@
 //! The header lines of one delivery, by the kind of its receiver, and the rules for those that an
 //! owner adds.
 //!
-//! The one place that writes them: the server, the `listen` command and tests send what stands here.
+//! The one place that writes them: the server, the `listen` command and tests send what stands
+//! here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -194,7 +195,8 @@ fn check_name(kind: ReceiverKind, name: &str, lower: &str) -> Result<(), HeaderE
 
 const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.')
+        || matches!(byte, b'^'..=b'`' | b'|' | b'~')
 }
 
 fn check_value(name: &str, value: &str) -> Result<(), HeaderError> {

@@ -462,7 +462,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn jitter_is_repeatable_and_within_a_fifth(id: u128, attempt: u32, wait_s in 1..172_801_i64) {
+        fn jitter_is_repeatable_and_within_a_fifth(
+            id: u128,
+            attempt: u32,
+            wait_s in 1..172_801_i64,
+        ) {
             let wait_ms = wait_s * SECOND_MS;
             let jitter = jitter_ms(wait_ms, DeliveryId(Ulid(id)), attempt);
             prop_assert!((0..=wait_ms / 5).contains(&jitter));

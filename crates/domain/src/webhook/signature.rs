@@ -273,7 +273,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_signed_verifies(secret: Vec<u8>, id: String, at in 0..1_i64 << 40, body: Vec<u8>) {
+        fn what_is_signed_verifies(
+            secret: Vec<u8>,
+            id: String,
+            at in 0..1_i64 << 40,
+            body: Vec<u8>,
+        ) {
             let keys = [SigningKey::parse(&secret_from_bytes(&secret))];
             let (timestamp, signature) = (at.to_string(), sign_v1(&keys, &id, at, &body));
             let signed = Signed { id: &id, timestamp: &timestamp, signature: &signature };
