@@ -6,6 +6,9 @@
 
 pub mod accounts;
 pub mod alerts;
+pub mod audit;
+pub mod checkout_links;
+pub mod customers;
 pub mod database;
 pub mod deliveries;
 pub mod desk;
@@ -13,12 +16,18 @@ pub mod entries;
 pub mod error;
 pub mod events;
 pub mod idempotency;
+pub mod identities;
+pub mod keys;
+pub mod paywalls;
+pub mod replies;
+pub mod tenants;
 pub mod timers;
 pub mod tx;
 pub mod value;
+pub mod wallets;
 pub mod writer;
 
 pub use database::{Database, Read};
 pub use error::Error;
-pub use tx::Tx;
+pub use tx::{Tx, Write};
 pub use writer::Writer;

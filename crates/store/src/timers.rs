@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;
+use crate::tx::Write;
 use crate::value::Millis;
 
 /// A lot expires or a hold reaches its deadline; `reference` is the wallet's number.
@@ -82,9 +83,9 @@ pub(crate) fn arm(
     Ok(())
 }
 
-/// Removes a row that was acted on.
-pub(crate) fn disarm(connection: &Connection, env: EnvNo, timer: &Timer) -> Result<(), Error> {
-    let mut delete = connection.prepare_cached(
+/// Removes a row that was acted on. A wallet's own row is moved by its account.
+pub fn disarm(write: Write<'_>, env: EnvNo, timer: &Timer) -> Result<(), Error> {
+    let mut delete = write.connection.prepare_cached(
         "DELETE FROM timers WHERE env = ?1 AND kind = ?2 AND ref = ?3 AND due = ?4",
     )?;
     delete.execute(params![env.get(), timer.kind, timer.reference, Millis(timer.due)])?;

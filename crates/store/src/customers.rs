@@ -1,0 +1,146 @@
+//! Customers: the row that is searched, and the versions that events name.
+
+use domain::customer::{Customer, CustomerStatus};
+use domain::id::CustomerId;
+use domain::scope::Scope;
+use rusqlite::{OptionalExtension, params};
+
+use crate::database::Read;
+use crate::error::Error;
+use crate::tx::Write;
+use crate::value::{Key, Millis};
+
+/// A customer and its number in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    pub no: i64,
+    pub version: u32,
+    pub customer: Customer,
+}
+
+const SELECT: &str = "SELECT c.no, c.version, v.body FROM customers c
+    JOIN customer_versions v ON v.customer = c.no AND v.version = c.version";
+
+/// Inserts the first version. A taken `external_id` is a conflict.
+pub fn insert(write: Write<'_>, scope: &Scope, customer: &Customer) -> Result<i64, Error> {
+    let no: i64 = write
+        .connection
+        .prepare_cached(
+            "INSERT INTO customers (env, id, external_id, name, email, status, version, created_at,
+            updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8) RETURNING no",
+        )?
+        .query_row(
+            params![
+                scope.env.get(),
+                Key(customer.id.0),
+                customer.external_id,
+                customer.name,
+                customer.email,
+                customer.status.as_str(),
+                Millis(customer.created_at),
+                Millis(customer.updated_at),
+            ],
+            |row| row.get(0),
+        )?;
+    insert_version(write, no, 1, customer)?;
+    Ok(no)
+}
+
+/// Stores a new version and makes it the current one.
+pub fn set(write: Write<'_>, scope: &Scope, no: i64, customer: &Customer) -> Result<u32, Error> {
+    let version: u32 = write
+        .connection
+        .prepare_cached(
+            "UPDATE customers SET external_id = ?3, name = ?4, email = ?5, status = ?6,
+            version = version + 1, updated_at = ?7 WHERE env = ?1 AND no = ?2 RETURNING version",
+        )?
+        .query_row(
+            params![
+                scope.env.get(),
+                no,
+                customer.external_id,
+                customer.name,
+                customer.email,
+                customer.status.as_str(),
+                Millis(customer.updated_at),
+            ],
+            |row| row.get(0),
+        )?;
+    insert_version(write, no, version, customer)?;
+    Ok(version)
+}
+
+fn insert_version(
+    write: Write<'_>,
+    no: i64,
+    version: u32,
+    customer: &Customer,
+) -> Result<(), Error> {
+    let body = serde_json::to_string(customer)
+        .map_err(|problem| Error::corrupt("customer_versions", no, problem))?;
+    write
+        .connection
+        .prepare_cached(
+            "INSERT INTO customer_versions (customer, version, body) VALUES (?1, ?2, ?3)",
+        )?
+        .execute(params![no, version, body])?;
+    Ok(())
+}
+
+/// Remembers an external id that the customer had before a rename.
+pub fn insert_alias(
+    write: Write<'_>,
+    scope: &Scope,
+    external_id: &str,
+    no: i64,
+) -> Result<(), Error> {
+    write
+        .connection
+        .prepare_cached(
+            "INSERT INTO customer_aliases (env, external_id, customer) VALUES (?1, ?2, ?3)
+             ON CONFLICT (env, external_id) DO UPDATE SET customer = excluded.customer",
+        )?
+        .execute(params![scope.env.get(), external_id, no])?;
+    Ok(())
+}
+
+pub fn find(read: Read<'_>, scope: &Scope, id: CustomerId) -> Result<Option<Stored>, Error> {
+    let mut select =
+        read.connection.prepare_cached(&format!("{SELECT} WHERE c.env = ?1 AND c.id = ?2"))?;
+    one(select.query_row(params![scope.env.get(), Key(id.0)], row).optional()?)
+}
+
+pub fn find_by_no(read: Read<'_>, scope: &Scope, no: i64) -> Result<Option<Stored>, Error> {
+    let mut select =
+        read.connection.prepare_cached(&format!("{SELECT} WHERE c.env = ?1 AND c.no = ?2"))?;
+    one(select.query_row(params![scope.env.get(), no], row).optional()?)
+}
+
+/// The published customer with this external id.
+pub fn find_by_external_id(
+    read: Read<'_>,
+    scope: &Scope,
+    external_id: &str,
+) -> Result<Option<Stored>, Error> {
+    let mut select = read.connection.prepare_cached(&format!(
+        "{SELECT} WHERE c.env = ?1 AND c.external_id = ?2 AND c.status = ?3"
+    ))?;
+    let published = CustomerStatus::Published.as_str();
+    one(select.query_row(params![scope.env.get(), external_id, published], row).optional()?)
+}
+
+type Raw = (i64, u32, String);
+
+pub(crate) fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Raw> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+fn one(raw: Option<Raw>) -> Result<Option<Stored>, Error> {
+    raw.map(stored).transpose()
+}
+
+pub(crate) fn stored((no, version, body): Raw) -> Result<Stored, Error> {
+    let customer = serde_json::from_str(&body)
+        .map_err(|problem| Error::corrupt("customer_versions", no, problem))?;
+    Ok(Stored { no, version, customer })
+}

@@ -1,0 +1,108 @@
+//! Wallets: the row that is searched, and the versions that entries name. Balances are in
+//! `accounts`.
+
+use domain::id::WalletId;
+use domain::scope::Scope;
+use domain::wallet::{Wallet, WalletStatus};
+use rusqlite::{OptionalExtension, params};
+
+use crate::database::Read;
+use crate::error::Error;
+use crate::tx::Write;
+use crate::value::{Key, Millis};
+
+/// Inserts the first version. A second open wallet of the same kind is a conflict.
+pub fn insert(
+    write: Write<'_>,
+    scope: &Scope,
+    customer: i64,
+    wallet: &Wallet,
+) -> Result<i64, Error> {
+    let no: i64 = write
+        .connection
+        .prepare_cached(
+            "INSERT INTO wallets (env, id, customer, currency, wallet_type, status, paywall_scope,
+            alert_enabled, version, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9, ?10) RETURNING no",
+        )?
+        .query_row(
+            params![
+                scope.env.get(),
+                Key(wallet.id.0),
+                customer,
+                wallet.currency.as_str(),
+                wallet.wallet_type.name(),
+                wallet.status.name(),
+                wallet.paywall_scope().unwrap_or_default(),
+                wallet.alert_settings.as_ref().is_some_and(|settings| settings.enabled),
+                Millis(wallet.created_at),
+                Millis(wallet.updated_at),
+            ],
+            |row| row.get(0),
+        )?;
+    insert_version(write, no, 1, wallet)?;
+    Ok(no)
+}
+
+/// Stores a new version and makes it the current one.
+pub fn set(write: Write<'_>, scope: &Scope, no: i64, wallet: &Wallet) -> Result<u32, Error> {
+    let version: u32 = write
+        .connection
+        .prepare_cached(
+            "UPDATE wallets SET status = ?3, alert_enabled = ?4, version = version + 1,
+            updated_at = ?5 WHERE env = ?1 AND no = ?2 RETURNING version",
+        )?
+        .query_row(
+            params![
+                scope.env.get(),
+                no,
+                wallet.status.name(),
+                wallet.alert_settings.as_ref().is_some_and(|settings| settings.enabled),
+                Millis(wallet.updated_at),
+            ],
+            |row| row.get(0),
+        )?;
+    insert_version(write, no, version, wallet)?;
+    Ok(version)
+}
+
+fn insert_version(write: Write<'_>, no: i64, version: u32, wallet: &Wallet) -> Result<(), Error> {
+    let body = serde_json::to_string(wallet)
+        .map_err(|problem| Error::corrupt("wallet_versions", no, problem))?;
+    write
+        .connection
+        .prepare_cached("INSERT INTO wallet_versions (wallet, version, body) VALUES (?1, ?2, ?3)")?
+        .execute(params![no, version, body])?;
+    Ok(())
+}
+
+/// Number of the wallet with this id, whatever its status.
+pub fn find_no(read: Read<'_>, scope: &Scope, id: WalletId) -> Result<Option<i64>, Error> {
+    let mut select =
+        read.connection.prepare_cached("SELECT no FROM wallets WHERE env = ?1 AND id = ?2")?;
+    let no = select.query_row(params![scope.env.get(), Key(id.0)], |row| row.get(0));
+    Ok(no.optional()?)
+}
+
+/// Numbers of the wallets of a customer, oldest first.
+pub fn numbers_of_customer(
+    read: Read<'_>,
+    scope: &Scope,
+    customer: i64,
+) -> Result<Vec<i64>, Error> {
+    let mut select = read
+        .connection
+        .prepare_cached("SELECT no FROM wallets WHERE env = ?1 AND customer = ?2 ORDER BY no")?;
+    let rows = select.query_map(params![scope.env.get(), customer], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The environment's wallets that are not closed, for work over all of them.
+pub fn open_numbers(read: Read<'_>, scope: &Scope) -> Result<Vec<i64>, Error> {
+    let mut select = read
+        .connection
+        .prepare_cached("SELECT no FROM wallets WHERE env = ?1 AND status <> ?2 ORDER BY no")?;
+    let closed = WalletStatus::Closed.name();
+    let rows = select.query_map(params![scope.env.get(), closed], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
