@@ -1,1 +1,25 @@
-//! engine
+//! Commands, queries and background steps: load, decide, write, tell. Knows no HTTP.
+//!
+//! An `Engine` owns the store, the clock, the ids and the chance of one process. Each command is one
+//! function in the file of its noun; it hands the writer a closure that loads what it needs, asks the
+//! domain to decide and writes what the domain returned.
+
+pub mod audit;
+pub mod bootstrap;
+pub mod charges;
+pub mod clock;
+pub mod customers;
+pub mod deposits;
+pub mod error;
+pub mod idempotency;
+pub mod keys;
+pub mod paywalls;
+pub mod random;
+pub mod run;
+pub mod seal;
+pub mod topup_links;
+pub mod users;
+pub mod wallets;
+
+pub use error::{Class, Error, Fault};
+pub use run::{Engine, Settings};

@@ -57,6 +57,10 @@ pub(crate) struct Desk {
     /// Wallets and environments that the open transaction changed.
     touched: Vec<i64>,
     touched_envs: BTreeSet<EnvNo>,
+    /// Wallets and environments that the running job touched, flushed or not.
+    job_wallets: BTreeSet<i64>,
+    job_envs: BTreeSet<EnvNo>,
+    in_job: bool,
     pub(crate) index: Index,
     pub(crate) handovers: Vec<Handover>,
     seed: u64,
@@ -70,6 +74,9 @@ impl Desk {
             records: Vec::new(),
             touched: Vec::new(),
             touched_envs: BTreeSet::new(),
+            job_wallets: BTreeSet::new(),
+            job_envs: BTreeSet::new(),
+            in_job: false,
             index: Index::load(connection)?,
             handovers: Vec::new(),
             seed,
@@ -144,6 +151,10 @@ impl Desk {
 
     /// Notes that the open transaction may change this wallet and this environment.
     pub(crate) fn touch(&mut self, env: EnvNo, wallet: Option<i64>) {
+        if self.in_job {
+            self.job_envs.insert(env);
+            self.job_wallets.extend(wallet);
+        }
         if let Some(desk) = self.envs.get_mut(&env)
             && !desk.touched
         {
@@ -308,19 +319,35 @@ impl Desk {
         Ok(routing)
     }
 
-    /// Forgets everything that the open transaction may have changed since its last flush.
-    pub(crate) fn forget_touched(&mut self) {
+    /// A job with a savepoint begins; everything before it is written.
+    pub(crate) fn begin_job(&mut self) {
+        self.in_job = true;
+        self.job_wallets.clear();
+        self.job_envs.clear();
+    }
+
+    /// The job was kept.
+    pub(crate) fn end_job(&mut self) {
+        self.in_job = false;
+    }
+
+    /// The job was taken back: whatever it touched is loaded again.
+    pub(crate) fn forget_job(&mut self) {
+        self.in_job = false;
         self.records.clear();
-        for wallet in std::mem::take(&mut self.touched) {
+        self.touched.clear();
+        self.touched_envs.clear();
+        for wallet in std::mem::take(&mut self.job_wallets) {
             self.slots.remove(&wallet);
         }
-        for env in std::mem::take(&mut self.touched_envs) {
+        for env in std::mem::take(&mut self.job_envs) {
             self.envs.remove(&env);
         }
     }
 
     /// Forgets all: the transaction as a whole was rolled back.
     pub(crate) fn forget_all(&mut self) {
+        self.in_job = false;
         self.records.clear();
         self.touched.clear();
         self.touched_envs.clear();

@@ -256,13 +256,10 @@ impl Thread {
     fn run_job(&mut self, job: &mut dyn Job, recorded_at: Timestamp) -> Result<(), Error> {
         let scope = job.scope();
         let light = job.is_light();
-        let now = {
-            let desk = self.desk.env(&self.connection, scope.env)?;
-            desk.last_at = desk.last_at.max(self.times.now(scope.env));
-            desk.last_at
-        };
+        let now = self.now(scope.env)?;
         if !light {
             self.desk.flush(&self.connection, recorded_at)?;
+            self.desk.begin_job();
             self.connection.execute_batch("SAVEPOINT job")?;
         }
         let (handed, keys) = (self.desk.handovers.len(), self.desk.index.savepoint());
@@ -282,13 +279,25 @@ impl Thread {
         if kept {
             self.desk.flush(&self.connection, recorded_at)?;
             self.connection.execute_batch("RELEASE job")?;
+            self.desk.end_job();
         } else {
-            self.desk.forget_touched();
+            self.desk.forget_job();
             self.desk.handovers.truncate(handed);
             self.desk.index.rollback(keys);
             self.connection.execute_batch("ROLLBACK TO job; RELEASE job")?;
         }
         Ok(())
+    }
+
+    /// Time of an environment, never earlier than before; work above all environments (tenants,
+    /// the first key) runs in the world's time.
+    fn now(&mut self, env: EnvNo) -> Result<Timestamp, Error> {
+        if env == EnvNo::default() {
+            return Ok(self.times.real());
+        }
+        let desk = self.desk.env(&self.connection, env)?;
+        desk.last_at = desk.last_at.max(self.times.now(env));
+        Ok(desk.last_at)
     }
 
     fn roll_back(&mut self) {

@@ -83,6 +83,13 @@ pub struct Fees {
     pub processing_fixed: Amount,
 }
 
+impl Fees {
+    /// The operator's part of a charge: never more than the charge itself.
+    pub fn of(&self, charge: Amount) -> Amount {
+        (charge.percent(self.processing_percent) + self.processing_fixed).min(charge)
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Payment {

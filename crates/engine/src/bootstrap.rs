@@ -1,0 +1,83 @@
+//! The first tenant, its environment and its key, made where they are missing.
+
+use domain::id::{EnvironmentId, Mint, TenantId, UserId};
+use domain::key::KeyKind;
+use domain::place::EnvNo;
+use domain::role::Role;
+use domain::scope::{Actor, ActorKind, Cause, Scope, Source};
+
+use crate::error::Error;
+use crate::keys::{self, KeyPlan};
+use crate::run::Engine;
+
+impl Engine {
+    /// Makes a tenant with a `development` environment, unless there is one. Returns the first.
+    pub async fn ensure_tenant(&self, name: &str) -> Result<Scope, Error> {
+        if let Some(scope) = self.scopes()?.into_iter().next() {
+            return Ok(scope);
+        }
+        self.create_tenant(name, "development", false).await
+    }
+
+    /// A new tenant with one environment.
+    pub async fn create_tenant(
+        &self,
+        name: &str,
+        environment: &str,
+        live: bool,
+    ) -> Result<Scope, Error> {
+        let now = self.real_now();
+        let mut mint = Mint::new(u64::from_be_bytes(self.random.bytes()));
+        let (tenant, env) = (TenantId(mint.next(now)), EnvironmentId(mint.next(now)));
+        let (name, environment) = (name.to_owned(), environment.to_owned());
+        self.change_above(move |tx| {
+            let write = tx.write()?;
+            store::tenants::insert(write, tenant, (&name, "{}"), now)?;
+            let place = (environment.as_str(), live);
+            Ok(store::tenants::insert_environment(write, (tenant, env), place, ("system", now))?)
+        })
+        .await
+    }
+
+    /// Runs a command that belongs to no environment yet.
+    async fn change_above<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut store::Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let nowhere = Scope {
+            env: EnvNo::default(),
+            environment: EnvironmentId::default(),
+            tenant: TenantId::default(),
+            live: false,
+        };
+        self.change(nowhere, work).await
+    }
+
+    /// Makes sure that `text` is a key of `scope` with the role super_admin.
+    pub async fn ensure_key(&self, scope: Scope, text: &str) -> Result<(), Error> {
+        if self.authenticate(text).is_ok() {
+            return Ok(());
+        }
+        let plan = KeyPlan {
+            scope,
+            kind: KeyKind::Sk,
+            paywall: None,
+            name: "first key".to_owned(),
+            grants: vec![Role::SuperAdmin.as_str().to_owned()],
+            expires_at: None,
+            supplied: Some(text.to_owned()),
+        };
+        let mut mint = Mint::new(u64::from_be_bytes(self.random.bytes()));
+        let cause = Cause {
+            actor: Actor {
+                source: Source::System,
+                kind: ActorKind::PaywallOwner,
+                id: UserId(mint.next(self.real_now())).to_string(),
+            },
+            request: None,
+            idempotency_key: None,
+        };
+        let text = text.to_owned();
+        self.change(scope, move |tx| keys::insert(tx, &cause, &plan, &text).map(drop)).await
+    }
+}

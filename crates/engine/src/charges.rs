@@ -1,0 +1,184 @@
+//! Charging a paywall's user: the product's hot path.
+//!
+//! A charge that fits is one movement of the wallet. One that does not is run once more as a full
+//! command, which records the failure, tells it and finds the user a link to top up.
+
+use std::sync::Arc;
+
+use domain::amount::Amount;
+use domain::event::paywall::{Data, Subject, Told};
+use domain::ledger::entry::{Details, KeyUse};
+use domain::ledger::spend::{self, Charge};
+use domain::ledger::{Entry, Refusal};
+use domain::paywall::ExternalUser;
+use domain::place::Place;
+use domain::scope::{Cause, Scope};
+use domain::wallet::Wallet;
+use domain::webhook::catalogue::EventType;
+use store::Tx;
+use store::idempotency::Worked;
+use store::paywalls::Stored as StoredPaywall;
+
+use crate::error::Error;
+use crate::idempotency::{Prior, prior};
+use crate::run::Engine;
+use crate::topup_links::{self, SpareToken, TopupLink};
+use crate::users::Sight;
+
+/// What a charge asks.
+#[derive(Clone, Debug)]
+pub struct ChargeAsk {
+    pub paywall: Arc<StoredPaywall>,
+    pub user: ExternalUser,
+    pub amount: Amount,
+    /// The text of a JSON object.
+    pub metadata: Option<String>,
+    pub key: Option<KeyUse>,
+    pub cause: Cause,
+}
+
+/// A movement that was made, with the wallet as the entry saw it.
+#[derive(Clone, Debug)]
+pub struct Moved {
+    pub entry: Entry,
+    pub wallet: Arc<Wallet>,
+    /// The first answer of the key, again.
+    pub replayed: bool,
+}
+
+/// A charge found too little; recorded as a failed transaction.
+#[derive(Clone, Debug)]
+pub struct TooLittle {
+    pub entry: Entry,
+    pub required: Amount,
+    pub available: Amount,
+    pub link: TopupLink,
+}
+
+#[derive(Clone, Debug)]
+pub enum Charged {
+    Paid(Box<Moved>),
+    TooLittle(Box<TooLittle>),
+}
+
+impl Engine {
+    /// Takes the whole amount or nothing.
+    pub async fn charge(&self, scope: Scope, ask: ChargeAsk) -> Result<Charged, Error> {
+        let sight = self.sight(scope, &ask.paywall, &ask.user, &ask.cause).await?;
+        self.gate(scope, &ask.paywall, (&ask.user, &sight), &ask.cause).await?;
+        let wallet = sight.wallet;
+        let ask = Arc::new(ask);
+        let asked = ask.clone();
+        let paid = self.movement(scope, move |tx| pay(tx, wallet, &asked)).await;
+        match paid {
+            Ok(moved) => Ok(Charged::Paid(Box::new(moved))),
+            Err(Error::Refused(Refusal::InsufficientBalance { .. })) => {
+                let spare = self.spare_token();
+                self.change(scope, move |tx| pay_or_record(tx, &sight, &ask, &spare)).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The hot part: look the key up, charge, remember the key.
+fn pay(tx: &mut Tx<'_>, wallet: i64, ask: &ChargeAsk) -> Result<Moved, Error> {
+    if let Some(key) = &ask.key
+        && let Some(Prior::Entry(entry)) = prior(tx, key)?
+    {
+        return moved(tx, *entry, true);
+    }
+    let charge = charge_of(ask);
+    let posted = tx
+        .account(wallet, |account, log| spend::charge(account, log, &ask.cause, charge))?
+        .ok_or_else(|| Error::not_found("wallet"))??;
+    if let Some(key) = &ask.key {
+        tx.remember(&key.route, &key.key, Worked::Entry(posted));
+    }
+    posted_entry(tx, posted)
+}
+
+fn charge_of(ask: &ChargeAsk) -> Charge {
+    let details = Details { call_metadata: ask.metadata.clone(), ..Details::default() };
+    let fee = ask.paywall.paywall.fees.of(ask.amount);
+    Charge { credits: ask.amount, fee, details, key: ask.key.clone() }
+}
+
+/// The entry that this transaction posted at `place`.
+pub(crate) fn posted_entry(tx: &mut Tx<'_>, place: Place) -> Result<Moved, Error> {
+    let entry = tx.entry(place)?.ok_or_else(|| Error::not_found("transaction"))?;
+    moved(tx, entry, false)
+}
+
+pub(crate) fn moved(tx: &mut Tx<'_>, entry: Entry, replayed: bool) -> Result<Moved, Error> {
+    let wallet = tx
+        .account(entry.wallet_no, |account, _| account.wallet.clone())?
+        .ok_or_else(|| Error::not_found("wallet"))?;
+    Ok(Moved { entry, wallet, replayed })
+}
+
+fn pay_or_record(
+    tx: &mut Tx<'_>,
+    sight: &Sight,
+    ask: &ChargeAsk,
+    spare: &SpareToken,
+) -> Result<Charged, Error> {
+    match pay(tx, sight.wallet, ask) {
+        Ok(moved) => Ok(Charged::Paid(Box::new(moved))),
+        Err(Error::Refused(Refusal::InsufficientBalance { required, available })) => {
+            let failed = record(tx, sight, ask, spare, (required, available))?;
+            Ok(Charged::TooLittle(Box::new(failed)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// `balance.depleted`, then a new link's event where none lives, then the failed charge.
+fn record(
+    tx: &mut Tx<'_>,
+    sight: &Sight,
+    ask: &ChargeAsk,
+    spare: &SpareToken,
+    (required, available): (Amount, Amount),
+) -> Result<TooLittle, Error> {
+    tell_depleted(tx, sight, ask, (required, available))?;
+    let user = (ask.user.as_str(), sight);
+    let link = topup_links::live_or_new(tx, &ask.paywall, user, spare, &ask.cause)?;
+    let charge = charge_of(ask);
+    let place = tx
+        .account(sight.wallet, |account, log| {
+            spend::record_failed_charge(account, log, &ask.cause, charge)
+        })?
+        .ok_or_else(|| Error::not_found("wallet"))?;
+    let entry = posted_entry(tx, place)?.entry;
+    Ok(TooLittle { entry, required, available, link })
+}
+
+fn tell_depleted(
+    tx: &mut Tx<'_>,
+    sight: &Sight,
+    ask: &ChargeAsk,
+    (required, available): (Amount, Amount),
+) -> Result<(), Error> {
+    let paywall = &ask.paywall.paywall;
+    let mut data = Data::new(paywall.id, tx.scope().tenant)
+        .with("walletUserId", sight.customer.to_string())
+        .with("externalUserId", ask.user.as_str())
+        .money("requestedAmount", required)
+        .money("availableBalance", available)
+        .with("currency", paywall.currency.upper());
+    data = data.maybe("requestId", ask.cause.request.map(|id| id.to_string()));
+    let subject = Subject {
+        kind: "paywall.balance",
+        id: sight.customer.to_string(),
+        external_id: Some(ask.user.as_str().to_owned()),
+    };
+    let kind = EventType::PAYWALL_BALANCE_DEPLETED;
+    let user = Some(sight.customer);
+    tx.tell_paywall((ask.paywall.no, paywall.id), user, kind, &ask.cause, |telling| {
+        let actor = &ask.cause.actor;
+        let told = Told { paywall: paywall.id, data, metadata: None, actor, subject };
+        domain::event::paywall::render(telling, &told)
+    })?;
+    Ok(())
+}

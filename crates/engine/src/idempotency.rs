@@ -1,0 +1,103 @@
+//! The same key does its work once: the first answer is stored with the work and given again.
+
+use domain::ledger::Entry;
+use domain::ledger::entry::KeyUse;
+use domain::scope::Scope;
+use sha2::{Digest, Sha256};
+use store::Tx;
+use store::idempotency::Worked;
+use store::replies::{self, StoredReply};
+
+use crate::error::Error;
+use crate::run::Engine;
+
+/// A finished answer: status and body as they go out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+/// What did the work of a key before.
+pub enum Prior {
+    Reply(Reply),
+    Entry(Box<Entry>),
+}
+
+/// An answer, and whether it is a first one's copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    pub reply: Reply,
+    pub replayed: bool,
+}
+
+/// The key of a request on a route; the body decides whether a repeat asks for the same.
+pub fn key_use(route: &str, key: &str, body: &[u8]) -> KeyUse {
+    let digest: [u8; 32] = Sha256::digest(body).into();
+    let mut request = [0; 16];
+    request.copy_from_slice(&digest[..16]);
+    KeyUse { route: route.to_owned(), key: key.to_owned(), request }
+}
+
+/// Looks the key up. Another body under the same key is refused.
+pub fn prior(tx: &mut Tx<'_>, key: &KeyUse) -> Result<Option<Prior>, Error> {
+    for worked in tx.worked(&key.route, &key.key)? {
+        let (used, prior) = match worked {
+            Worked::Entry(place) => {
+                let Some(entry) = tx.entry(place)? else { continue };
+                let Some(used) = entry.key.clone() else { continue };
+                (used, Prior::Entry(Box::new(entry)))
+            }
+            Worked::Reply(no) => {
+                let scope = tx.scope();
+                let Some(stored) = replies::find(tx.read()?, &scope, no)? else { continue };
+                (stored.key, Prior::Reply(Reply { status: stored.status, body: stored.body }))
+            }
+        };
+        if used.route == key.route && used.key == key.key {
+            return if used.request == key.request {
+                Ok(Some(prior))
+            } else {
+                Err(Error::key_reused())
+            };
+        }
+    }
+    Ok(None)
+}
+
+/// Stores the answer with the work that it answers.
+pub fn keep(tx: &mut Tx<'_>, key: KeyUse, reply: &Reply) -> Result<(), Error> {
+    let scope = tx.scope();
+    let at = tx.recorded_at();
+    let (route, text) = (key.route.clone(), key.key.clone());
+    let stored = StoredReply { key, status: reply.status, body: reply.body.clone() };
+    let no = replies::insert(tx.write()?, &scope, &stored, at)?;
+    tx.remember(&route, &text, Worked::Reply(no));
+    Ok(())
+}
+
+impl Engine {
+    /// Runs `work` once for its key. `render` makes the answer inside the transaction, so that what
+    /// is stored is what goes out.
+    pub async fn once<T>(
+        &self,
+        scope: Scope,
+        key: Option<KeyUse>,
+        mut work: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+        render: impl Fn(&T) -> Reply + Send + 'static,
+    ) -> Result<Answered, Error> {
+        self.change(scope, move |tx| {
+            if let Some(key) = &key
+                && let Some(Prior::Reply(reply)) = prior(tx, key)?
+            {
+                return Ok(Answered { reply, replayed: true });
+            }
+            let reply = render(&work(tx)?);
+            if let Some(key) = key.clone() {
+                keep(tx, key, &reply)?;
+            }
+            Ok(Answered { reply, replayed: false })
+        })
+        .await
+    }
+}

@@ -1,0 +1,184 @@
+//! The engine itself, and the two ways in: `change` through the writer, `read` through a reader.
+
+use std::sync::Arc;
+
+use domain::id::{Mint, RequestId};
+use domain::scope::Scope;
+use domain::time::Timestamp;
+use parking_lot::Mutex;
+use quick_cache::sync::Cache;
+use store::deliveries::Handover;
+use store::keys::StoredKey;
+use store::paywalls::Stored as StoredPaywall;
+use store::writer::{Committed, Times, job};
+use store::{Database, Read, Tx, Writer};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock::{Clocks, real_now};
+use crate::error::Error;
+use crate::random::Random;
+use crate::seal::Seal;
+
+/// Keys, paywalls and identities that stay in memory.
+const CACHED_MAX: usize = 100_000;
+const REQUEST_SEED_SALT: u64 = 0x5245_5155_4553_5453;
+
+/// What an engine is made from.
+pub struct Settings {
+    pub seal: Seal,
+    pub random: Random,
+    /// Base of the links that are handed out, without a slash at the end.
+    pub public_url: String,
+}
+
+pub struct Engine {
+    pub(crate) database: Database,
+    pub(crate) writer: Writer,
+    pub clocks: Arc<Clocks>,
+    pub random: Random,
+    pub seal: Seal,
+    pub public_url: String,
+    requests: Mutex<Mint>,
+    /// Keys by the hash of their text. Ends with a change of the key, before it is answered.
+    pub(crate) keys: Cache<[u8; 32], Arc<StoredKey>>,
+    /// Paywalls by their number.
+    pub(crate) paywalls: Cache<i64, Arc<StoredPaywall>>,
+    /// (paywall, external user) → wallet number.
+    pub(crate) sights: Cache<(i64, String), crate::users::Sight>,
+    /// Deliveries that commits leased to this process; taken once by the delivery step.
+    handovers: Mutex<Option<mpsc::UnboundedReceiver<Vec<Handover>>>>,
+    /// Rises with every commit, for readers of the feed that wait.
+    commits: watch::Sender<u64>,
+}
+
+impl Engine {
+    /// Opens the writer on `database` and loads the clocks.
+    pub fn start(database: Database, settings: Settings) -> Result<Arc<Engine>, Error> {
+        let clocks = Arc::new(Clocks::default());
+        for environment in database.read(store::tenants::environments)? {
+            let clock = environment.clock.and_then(|text| serde_json::from_str(&text).ok());
+            clocks.set(environment.scope.env, clock);
+        }
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let (commits, _) = watch::channel(0);
+        let seed = u64::from_be_bytes(settings.random.bytes());
+        let writer =
+            Writer::start(&database, clocks.clone(), seed, on_commit(sender, commits.clone()))?;
+        Ok(Arc::new(Engine {
+            database,
+            writer,
+            clocks,
+            requests: Mutex::new(Mint::new(seed ^ REQUEST_SEED_SALT)),
+            random: settings.random,
+            seal: settings.seal,
+            public_url: settings.public_url,
+            keys: Cache::new(CACHED_MAX),
+            paywalls: Cache::new(CACHED_MAX),
+            sights: Cache::new(CACHED_MAX),
+            handovers: Mutex::new(Some(receiver)),
+            commits,
+        }))
+    }
+
+    /// Runs a command in the writer's transaction; see `store::writer::Job` for what it may do.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        scope: Scope,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.submit(scope, false, work).await
+    }
+
+    /// As `change`, for a command that only moves money and decides before it posts.
+    pub async fn movement<T: Send + 'static>(
+        &self,
+        scope: Scope,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.submit(scope, true, work).await
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        scope: Scope,
+        light: bool,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (sender, receiver) = oneshot::channel();
+        self.writer.submit(job(scope, light, work, move |result| {
+            // The caller may have gone away; what was committed stays.
+            drop(sender.send(result));
+        }));
+        receiver.await.unwrap_or(Err(Error::Store(store::Error::Unavailable)))
+    }
+
+    /// Reads one snapshot on a thread that may block.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Read<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let database = self.database.clone();
+        let done = tokio::task::spawn_blocking(move || database.read(work)).await;
+        done.unwrap_or(Err(Error::Store(store::Error::Unavailable)))
+    }
+
+    /// Reads on this thread; for look-ups by key that take microseconds.
+    pub fn read_now<T>(&self, work: impl FnOnce(Read<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        self.database.read(work)
+    }
+
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub fn now(&self, scope: &Scope) -> Timestamp {
+        self.clocks.now(scope.env)
+    }
+
+    pub fn real_now(&self) -> Timestamp {
+        real_now()
+    }
+
+    pub fn request_id(&self) -> RequestId {
+        RequestId(self.requests.lock().next(real_now()))
+    }
+
+    /// The stream of deliveries for the sender of this process. `None` when it was taken before.
+    pub fn take_handovers(&self) -> Option<mpsc::UnboundedReceiver<Vec<Handover>>> {
+        self.handovers.lock().take()
+    }
+
+    /// Changes with every commit.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.subscribe()
+    }
+
+    /// Every environment of the database.
+    pub fn scopes(&self) -> Result<Vec<Scope>, Error> {
+        let all = self.database.read(store::tenants::environments)?;
+        Ok(all.into_iter().map(|environment| environment.scope).collect())
+    }
+
+    /// Runs what waits and ends the writer.
+    pub fn close(&self) {
+        self.writer.close();
+    }
+
+    /// Jobs that wait for the writer now.
+    pub fn writer_waiting(&self) -> usize {
+        self.writer.waiting()
+    }
+}
+
+fn on_commit(
+    sender: mpsc::UnboundedSender<Vec<Handover>>,
+    commits: watch::Sender<u64>,
+) -> Arc<dyn Fn(Committed) + Send + Sync> {
+    Arc::new(move |committed: Committed| {
+        if !committed.handovers.is_empty() {
+            // Without a sender in this process the leases run out and a sweep takes them.
+            drop(sender.send(committed.handovers));
+        }
+        commits.send_modify(|count| *count += 1);
+    })
+}

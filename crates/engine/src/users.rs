@@ -1,0 +1,153 @@
+//! Users of a paywall: who an external user id is, made at first sight.
+
+use std::sync::Arc;
+
+use domain::customer::NewCustomer;
+use domain::id::{CustomerId, WalletId};
+use domain::paywall::ExternalUser;
+use domain::scope::{Cause, Scope};
+use domain::time::Timestamp;
+use domain::wallet::{PaywallLink, Wallet, WalletStatus, WalletType};
+use store::identities::{self, Identity};
+use store::paywalls::Stored as StoredPaywall;
+use store::{Read, Tx};
+
+use crate::error::Error;
+use crate::run::Engine;
+use crate::{customers, wallets};
+
+/// A user that is known: where its money is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    pub wallet: i64,
+    pub customer: CustomerId,
+    pub first_seen_at: Timestamp,
+    pub suspended: bool,
+}
+
+impl Engine {
+    /// The user behind an external id. Parallel first calls make one customer and one wallet.
+    pub async fn sight(
+        &self,
+        scope: Scope,
+        paywall: &Arc<StoredPaywall>,
+        user: &ExternalUser,
+        cause: &Cause,
+    ) -> Result<Sight, Error> {
+        let key = (paywall.no, user.as_str().to_owned());
+        if let Some(sight) = self.sights.get(&key) {
+            return Ok(sight);
+        }
+        let known = self.read_now(|read| find(read, &scope, paywall.no, user.as_str()))?;
+        let sight = match known {
+            Some(sight) => sight,
+            None => {
+                let (paywall, user, cause) = (paywall.clone(), user.clone(), cause.clone());
+                self.change(scope, move |tx| first_sight(tx, &paywall, &user, &cause)).await?
+            }
+        };
+        self.sights.insert(key, sight.clone());
+        Ok(sight)
+    }
+
+    /// Forgets what is remembered of a user, because its state or its wallet changed.
+    pub fn forget_sight(&self, paywall: i64, external_id: &str) {
+        self.sights.remove(&(paywall, external_id.to_owned()));
+    }
+}
+
+/// The user as stored, if its wallet is open.
+pub fn find(
+    read: Read<'_>,
+    scope: &Scope,
+    paywall: i64,
+    external_id: &str,
+) -> Result<Option<Sight>, Error> {
+    let Some(identity) = identities::find(read, paywall, external_id)? else { return Ok(None) };
+    let Some(account) = store::accounts::load(read, identity.wallet)? else { return Ok(None) };
+    if account.wallet.status == WalletStatus::Closed {
+        return Ok(None);
+    }
+    debug_assert!(store::customers::find_by_no(read, scope, identity.customer)?.is_some());
+    Ok(Some(Sight {
+        wallet: identity.wallet,
+        customer: account.customer.id,
+        first_seen_at: identity.created_at,
+        suspended: identity.suspended,
+    }))
+}
+
+/// Makes customer, wallet and identity, each only where it is missing.
+pub fn first_sight(
+    tx: &mut Tx<'_>,
+    paywall: &StoredPaywall,
+    user: &ExternalUser,
+    cause: &Cause,
+) -> Result<Sight, Error> {
+    let scope = tx.scope();
+    if let Some(sight) = find(tx.read()?, &scope, paywall.no, user.as_str())? {
+        return Ok(sight);
+    }
+    let external_id = paywall.paywall.customer_external_id(user);
+    let known = store::customers::find_by_external_id(tx.read()?, &scope, &external_id)?;
+    let customer = match known {
+        Some(customer) => customer,
+        None => customers::create(tx, cause, NewCustomer::named(&external_id))?,
+    };
+    let wallet = wallet_of(tx, paywall, user, (customer.customer.id, cause))?;
+    let no = wallets::open(tx, cause, &customer, wallet)?;
+    let now = tx.now();
+    let before = identities::find(tx.read()?, paywall.no, user.as_str())?;
+    let identity = Identity {
+        paywall: paywall.no,
+        external_id: user.as_str().to_owned(),
+        customer: customer.no,
+        wallet: no,
+        suspended: before.as_ref().is_some_and(|identity| identity.suspended),
+        reason: before.as_ref().and_then(|identity| identity.reason.clone()),
+        created_at: before.map_or(now, |identity| identity.created_at),
+    };
+    identities::insert(tx.write()?, &identity)?;
+    Ok(Sight {
+        wallet: no,
+        customer: customer.customer.id,
+        first_seen_at: identity.created_at,
+        suspended: identity.suspended,
+    })
+}
+
+fn wallet_of(
+    tx: &mut Tx<'_>,
+    paywall: &StoredPaywall,
+    user: &ExternalUser,
+    (customer_id, cause): (CustomerId, &Cause),
+) -> Result<Wallet, Error> {
+    let config = &paywall.paywall;
+    let wallet_type = WalletType::PrePaid;
+    Ok(Wallet {
+        id: WalletId(tx.mint()?),
+        customer_id,
+        name: config.name.clone(),
+        description: String::new(),
+        metadata: [("paywall_id".to_owned(), config.id.to_string())].into(),
+        currency: config.currency,
+        wallet_type,
+        status: WalletStatus::Active,
+        conversion_rate: domain::amount::Rate::ONE,
+        topup_conversion_rate: domain::amount::Rate::ONE,
+        allowed_price_types: Wallet::default_price_types(wallet_type),
+        auto_topup: None,
+        alert_settings: None,
+        overdraft_limit: config.overdraft,
+        paywall: Some(PaywallLink {
+            id: config.id,
+            no: paywall.no,
+            external_user: user.as_str().to_owned(),
+            decimals: config.decimals,
+        }),
+        created_at: tx.now(),
+        updated_at: tx.now(),
+        created_by: cause.actor.id.clone(),
+        updated_by: cause.actor.id.clone(),
+    })
+}
