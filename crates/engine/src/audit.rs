@@ -17,7 +17,7 @@ pub fn record(
     (before, after): (Option<Value>, Option<Value>),
 ) -> Result<(), Error> {
     let row = AuditRow {
-        id: AuditId(tx.mint()?),
+        id: AuditId(tx.mint()),
         at: tx.now(),
         action: action.to_owned(),
         actor: cause.actor.id.clone(),

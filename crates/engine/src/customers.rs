@@ -12,7 +12,7 @@ use crate::error::Error;
 
 /// Makes a customer and tells `customer.created`. `new` has been validated.
 pub fn create(tx: &mut Tx<'_>, cause: &Cause, new: NewCustomer) -> Result<Stored, Error> {
-    let id = CustomerId(tx.mint()?);
+    let id = CustomerId(tx.mint());
     let customer = new.into_customer(id, tx.now(), &cause.actor.id);
     let scope = tx.scope();
     let inserted = customers::insert(tx.write()?, &scope, &customer);

@@ -82,7 +82,7 @@ pub fn insert(
     let now = tx.now();
     let mut key = StoredKey {
         no: 0,
-        id: SecretId(tx.mint()?),
+        id: SecretId(tx.mint()),
         scope: plan.scope,
         kind: plan.kind.as_str().to_owned(),
         paywall: plan.paywall,

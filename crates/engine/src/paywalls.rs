@@ -84,7 +84,7 @@ pub fn create(
 ) -> Result<Created, Error> {
     let scope = tx.scope();
     let birth = Birth {
-        id: PaywallId(tx.mint()?),
+        id: PaywallId(tx.mint()),
         at: tx.now(),
         secret_last_four: domain::key::last_four(text),
         livemode: scope.live,

@@ -81,7 +81,7 @@ pub fn live_or_new(
         return Ok(spare.link(&link));
     }
     let link = Link {
-        id: CheckoutId(tx.mint()?),
+        id: CheckoutId(tx.mint()),
         env: scope.env.get(),
         paywall: paywall.no,
         external_id: user.0.to_owned(),

@@ -125,7 +125,7 @@ fn wallet_of(
     let config = &paywall.paywall;
     let wallet_type = WalletType::PrePaid;
     Ok(Wallet {
-        id: WalletId(tx.mint()?),
+        id: WalletId(tx.mint()),
         customer_id,
         name: config.name.clone(),
         description: String::new(),

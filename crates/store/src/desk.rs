@@ -43,14 +43,19 @@ pub(crate) struct EnvDesk {
     pub(crate) counters: Counters,
     pub(crate) alert_default: Settings,
     pub(crate) notice_days: Vec<i64>,
-    pub(crate) mint: Mint,
-    /// Time of the last command; ids and events of an environment never step back.
-    pub(crate) last_at: Timestamp,
     pub(crate) routing: Option<Arc<Vec<Routing>>>,
     touched: bool,
 }
 
+/// What only ever moves forward, whatever is rolled back: ids and time of an environment.
+pub(crate) struct Forward {
+    pub(crate) mint: Mint,
+    /// Time of the last command.
+    pub(crate) last_at: Timestamp,
+}
+
 pub(crate) struct Desk {
+    forward: HashMap<EnvNo, Forward>,
     pub(crate) slots: HashMap<i64, Slot>,
     pub(crate) envs: HashMap<EnvNo, EnvDesk>,
     pub(crate) records: Vec<Record>,
@@ -69,6 +74,7 @@ pub(crate) struct Desk {
 impl Desk {
     pub(crate) fn load(connection: &Connection, seed: u64) -> Result<Desk, Error> {
         Ok(Desk {
+            forward: HashMap::new(),
             slots: HashMap::new(),
             envs: HashMap::new(),
             records: Vec::new(),
@@ -90,11 +96,18 @@ impl Desk {
         env: EnvNo,
     ) -> Result<&mut EnvDesk, Error> {
         if !self.envs.contains_key(&env) {
-            let seed = domain::id::splitmix(self.seed ^ u64::from(env.get()));
-            self.envs.insert(env, load_env(connection, env, seed)?);
+            self.envs.insert(env, load_env(connection, env)?);
         }
         let missing = || Error::corrupt("environments", i64::from(env.get()), "is missing");
         self.envs.get_mut(&env).ok_or_else(missing)
+    }
+
+    /// Ids and time of the environment.
+    pub(crate) fn forward(&mut self, env: EnvNo) -> &mut Forward {
+        let seed = domain::id::splitmix(self.seed ^ u64::from(env.get()));
+        self.forward
+            .entry(env)
+            .or_insert_with(|| Forward { mint: Mint::new(seed), last_at: Timestamp::default() })
     }
 
     /// Makes sure that the account of `wallet` is in memory, with its paywall's counter.
@@ -384,7 +397,7 @@ impl Desk {
     }
 }
 
-fn load_env(connection: &Connection, env: EnvNo, seed: u64) -> Result<EnvDesk, Error> {
+fn load_env(connection: &Connection, env: EnvNo) -> Result<EnvDesk, Error> {
     let mut select = connection.prepare_cached(
         "SELECT e.id, t.id, e.live FROM environments e JOIN tenants t ON t.no = e.tenant
          WHERE e.no = ?1",
@@ -410,16 +423,7 @@ fn load_env(connection: &Connection, env: EnvNo, seed: u64) -> Result<EnvDesk, E
     let notice_days = expiry
         .and_then(|body| serde_json::from_value(body.get("notice_days")?.clone()).ok())
         .unwrap_or_else(|| vec![7, 1]);
-    Ok(EnvDesk {
-        scope,
-        counters,
-        alert_default,
-        notice_days,
-        mint: Mint::new(seed),
-        last_at: Timestamp::default(),
-        routing: None,
-        touched: false,
-    })
+    Ok(EnvDesk { scope, counters, alert_default, notice_days, routing: None, touched: false })
 }
 
 fn setting(

@@ -59,9 +59,9 @@ impl Tx<'_> {
     }
 
     /// A fresh id of this environment, higher than every one before it.
-    pub fn mint(&mut self) -> Result<Ulid, Error> {
+    pub fn mint(&mut self) -> Ulid {
         let now = self.now;
-        Ok(self.env()?.mint.next(now))
+        self.desk.forward(self.scope.env).mint.next(now)
     }
 
     fn env(&mut self) -> Result<&mut EnvDesk, Error> {

@@ -256,7 +256,7 @@ impl Thread {
     fn run_job(&mut self, job: &mut dyn Job, recorded_at: Timestamp) -> Result<(), Error> {
         let scope = job.scope();
         let light = job.is_light();
-        let now = self.now(scope.env)?;
+        let now = self.now(scope.env);
         if !light {
             self.desk.flush(&self.connection, recorded_at)?;
             self.desk.begin_job();
@@ -291,13 +291,13 @@ impl Thread {
 
     /// Time of an environment, never earlier than before; work above all environments (tenants,
     /// the first key) runs in the world's time.
-    fn now(&mut self, env: EnvNo) -> Result<Timestamp, Error> {
+    fn now(&mut self, env: EnvNo) -> Timestamp {
         if env == EnvNo::default() {
-            return Ok(self.times.real());
+            return self.times.real();
         }
-        let desk = self.desk.env(&self.connection, env)?;
-        desk.last_at = desk.last_at.max(self.times.now(env));
-        Ok(desk.last_at)
+        let forward = self.desk.forward(env);
+        forward.last_at = forward.last_at.max(self.times.now(env));
+        forward.last_at
     }
 
     fn roll_back(&mut self) {

@@ -1,0 +1,24 @@
+//! HTTP: translates requests into commands and outcomes into answers. Decides nothing.
+//!
+//! Each noun's file declares its routes with what they need, and has one short handler a route. A
+//! route cannot be added without saying who may call it.
+
+pub mod answer;
+pub mod call;
+pub mod errors;
+pub mod health;
+pub mod paywall_users;
+pub mod route;
+pub mod spec;
+
+use crate::app::App;
+
+/// Every route of the API, in the order of the docs.
+pub fn routes() -> route::Routes {
+    route::Routes::default().merge(paywall_users::routes()).merge(health::routes())
+}
+
+/// The router of a running server.
+pub fn router(app: App) -> axum::Router {
+    routes().into_router(app)
+}

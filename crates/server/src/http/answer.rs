@@ -1,0 +1,77 @@
+//! Answers of handlers, before they become responses.
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use engine::idempotency::{Answered, Reply};
+use serde::Serialize;
+
+/// A finished answer, or a response that streams.
+pub enum Answer {
+    Whole { status: StatusCode, body: Bytes, headers: Vec<(HeaderName, HeaderValue)> },
+    Raw(Box<Response<Body>>),
+}
+
+impl Answer {
+    /// 200 with `body` as JSON.
+    pub fn ok(body: &impl Serialize) -> Answer {
+        Answer::json(StatusCode::OK, body)
+    }
+
+    pub fn created(body: &impl Serialize) -> Answer {
+        Answer::json(StatusCode::CREATED, body)
+    }
+
+    pub fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+        let body = serde_json::to_vec(body).unwrap_or_default().into();
+        Answer::Whole { status, body, headers: Vec::new() }
+    }
+
+    /// 204.
+    pub fn nothing() -> Answer {
+        Answer::Whole { status: StatusCode::NO_CONTENT, body: Bytes::new(), headers: Vec::new() }
+    }
+
+    /// The stored or fresh answer of an idempotent command.
+    pub fn of(answered: Answered) -> Answer {
+        let status = StatusCode::from_u16(answered.reply.status).unwrap_or(StatusCode::OK);
+        let body = answered.reply.body.into();
+        Answer::Whole { status, body, headers: Vec::new() }.replayed(answered.replayed)
+    }
+
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &str) -> Answer {
+        let (Answer::Whole { headers, .. }, Ok(value)) = (&mut self, HeaderValue::from_str(value))
+        else {
+            return self;
+        };
+        headers.push((HeaderName::from_static(name), value));
+        self
+    }
+
+    #[must_use]
+    pub fn replayed(self, replayed: bool) -> Answer {
+        if replayed { self.with("idempotent-replayed", "true") } else { self }
+    }
+
+    pub fn into_response(self) -> Response<Body> {
+        match self {
+            Answer::Raw(response) => *response,
+            Answer::Whole { status, body, headers } => {
+                let empty = body.is_empty();
+                let mut response = Response::new(Body::from(body));
+                *response.status_mut() = status;
+                if !empty {
+                    let json = HeaderValue::from_static("application/json");
+                    response.headers_mut().insert(header::CONTENT_TYPE, json);
+                }
+                response.headers_mut().extend(headers);
+                response
+            }
+        }
+    }
+}
+
+/// The reply of an idempotent command: rendered inside its transaction.
+pub fn reply(status: u16, body: &impl Serialize) -> Reply {
+    Reply { status, body: serde_json::to_vec(body).unwrap_or_default() }
+}

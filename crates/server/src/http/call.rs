@@ -1,0 +1,164 @@
+//! One request that has been let in: who calls, in which environment, with what.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use domain::id::RequestId;
+use domain::ledger::entry::KeyUse;
+use domain::scope::{Actor, ActorKind, Cause, Scope, Source};
+use engine::{Class, Error, Fault};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use store::keys::StoredKey;
+use store::paywalls::Stored as StoredPaywall;
+
+/// Longest text of an idempotency key.
+const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+
+/// Who sent the request.
+#[derive(Clone)]
+pub enum Caller {
+    Nobody,
+    /// A key of the environment.
+    Key(Arc<StoredKey>),
+    /// A paywall's key, and the paywall.
+    Paywall(Arc<StoredKey>, Arc<StoredPaywall>),
+}
+
+pub struct Call {
+    pub request: RequestId,
+    pub caller: Caller,
+    pub scope: Scope,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// Method and pattern of the route, such as `POST /v1/user/charge`.
+    pub route: &'static str,
+    pub(super) path: HashMap<String, String>,
+    pub(super) query: String,
+}
+
+impl Call {
+    /// An id or name from the path. What is not of its kind is not there.
+    pub fn path<T: FromStr>(&self, name: &str, what: &str) -> Result<T, Error> {
+        let text = self.path.get(name).ok_or_else(|| Error::not_found(what))?;
+        text.parse().map_err(|_| Error::not_found(what))
+    }
+
+    /// The query as a type; the message names the parameter.
+    pub fn query<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let pairs = url::form_urlencoded::parse(self.query.as_bytes());
+        let deserializer = serde_path_to_error::deserialize(serde::de::value::MapDeserializer::<
+            _,
+            serde::de::value::Error,
+        >::new(pairs));
+        deserializer.map_err(|error| {
+            let field = error.path().to_string();
+            Error::invalid(field, error.into_inner().to_string())
+        })
+    }
+
+    /// The value of one query parameter.
+    pub fn query_value(&self, name: &str) -> Option<String> {
+        url::form_urlencoded::parse(self.query.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// The body as JSON of any shape; an empty body is an empty object.
+    pub fn json(&self) -> Result<Value, Error> {
+        self.body()
+    }
+
+    /// The body as a type; the message names the first bad field.
+    pub fn body<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let bytes: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let field = error.path().to_string();
+            let field = if field == "." { "body".to_owned() } else { field };
+            Error::invalid(field, error.into_inner().to_string())
+        })?;
+        reader.end().map_err(|error| Error::invalid("body", error.to_string()))?;
+        Ok(parsed)
+    }
+
+    /// The idempotency key of the request: the header, or the body's own (the same thing).
+    pub fn key_use(&self, in_body: Option<&str>) -> Result<Option<KeyUse>, Error> {
+        let header = self.headers.get("idempotency-key").map(|value| value.to_str());
+        let header = match header {
+            Some(Ok(text)) => Some(text),
+            Some(Err(_)) => return Err(bad_key()),
+            None => None,
+        };
+        let key = match (header, in_body) {
+            (Some(header), Some(body)) if header != body => {
+                let message = "the header Idempotency-Key and the body's idempotency_key differ";
+                return Err(Error::invalid("idempotency_key", message));
+            }
+            (header, body) => header.or(body),
+        };
+        let Some(key) = key else { return Ok(None) };
+        let visible = key.bytes().all(|byte| (0x21..=0x7E).contains(&byte));
+        if key.is_empty() || key.len() > IDEMPOTENCY_KEY_CHARS_MAX || !visible {
+            return Err(bad_key());
+        }
+        Ok(Some(engine::idempotency::key_use(&self.keyed_route(), key, &self.body)))
+    }
+
+    /// Scope of an idempotency key: the route with the things that it names; a paywall's own routes
+    /// are apart for each paywall.
+    fn keyed_route(&self) -> String {
+        let mut route = self.route.to_owned();
+        if let Caller::Paywall(_, paywall) = &self.caller {
+            route = format!("{route} {}", paywall.no);
+        }
+        let mut names: Vec<_> = self.path.iter().filter(|(name, _)| *name != "user").collect();
+        names.sort();
+        for (_, value) in names {
+            route = format!("{route} {value}");
+        }
+        route
+    }
+
+    /// Who causes what this request changes.
+    pub fn cause(&self) -> Cause {
+        let (kind, id) = match &self.caller {
+            Caller::Paywall(_, paywall) => (ActorKind::PaywallKey, paywall.paywall.id.to_string()),
+            Caller::Key(key) => (ActorKind::PaywallOwner, key_owner(key)),
+            Caller::Nobody => (ActorKind::System, "system".to_owned()),
+        };
+        let key = self.headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+        Cause {
+            actor: Actor { source: Source::Api, kind, id },
+            request: Some(self.request),
+            idempotency_key: key.map(str::to_owned),
+        }
+    }
+
+    /// The paywall of the caller's key.
+    pub fn paywall(&self) -> Result<Arc<StoredPaywall>, Error> {
+        match &self.caller {
+            Caller::Paywall(_, paywall) => Ok(paywall.clone()),
+            _ => {
+                Err(Fault::new(Class::Unauthorized, "unauthorized", "a paywall key is needed")
+                    .into())
+            }
+        }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// An API key that did something is told by its owner.
+fn key_owner(key: &StoredKey) -> String {
+    key.user.map_or_else(|| key.created_by.clone(), |user| user.to_string())
+}
+
+fn bad_key() -> Error {
+    Error::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+}

@@ -1,0 +1,263 @@
+//! Routes: path, who may call, what the docs say, and the handler. One declaration for all of it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Response};
+use axum::routing::{MethodFilter, on};
+use domain::id::{EnvironmentId, RequestId, TenantId};
+use domain::place::EnvNo;
+use domain::role::{Entity, Grant, Needs, grants_permit};
+use domain::scope::Scope;
+use engine::{Class, Error, Fault};
+
+use super::answer::Answer;
+use super::call::{Call, Caller};
+use super::errors;
+use super::spec::Doc;
+use crate::app::App;
+
+/// Largest body outside the proxy.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Whose words an error has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface {
+    Billing,
+    Paywall,
+}
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone; only for what holds no tenant's data.
+    Public,
+    /// A key of the environment that may do this.
+    Key(Needs),
+    /// A key of a paywall.
+    Paywall,
+    /// Either; the credential decides which shape is spoken.
+    Either(Needs),
+}
+
+type Handled = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>;
+type Handler = Arc<dyn Fn(App, Call) -> Handled + Send + Sync>;
+
+/// One route as it was declared.
+#[derive(Clone)]
+pub struct Route {
+    pub method: Method,
+    /// With `{name}` for what the path names; starts with `/`.
+    pub path: &'static str,
+    pub access: Access,
+    pub doc: Doc,
+    handler: Handler,
+}
+
+#[derive(Clone, Default)]
+pub struct Routes {
+    pub all: Vec<Route>,
+}
+
+impl Routes {
+    /// Adds a route.
+    #[must_use]
+    pub fn add<F, R>(
+        mut self,
+        (method, path): (Method, &'static str),
+        access: Access,
+        doc: Doc,
+        handler: F,
+    ) -> Routes
+    where
+        F: Fn(App, Call) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Answer, Error>> + Send + 'static,
+    {
+        let handler: Handler = Arc::new(move |app, call| Box::pin(handler(app, call)));
+        self.all.push(Route { method, path, access, doc, handler });
+        self
+    }
+
+    #[must_use]
+    pub fn merge(mut self, other: Routes) -> Routes {
+        self.all.extend(other.all);
+        self
+    }
+
+    pub fn into_router(self, app: App) -> Router {
+        let mut router = Router::new();
+        for route in self.all {
+            let filter = MethodFilter::try_from(route.method.clone()).unwrap_or(MethodFilter::GET);
+            let name: &'static str = format!("{} {}", route.method, route.path).leak();
+            let (path, route) = (route.path, Arc::new(route));
+            let serve = move |State(app): State<App>,
+                              Path(path): Path<HashMap<String, String>>,
+                              request: Request| {
+                let route = route.clone();
+                async move { serve(app, &route, name, (path, request)).await }
+            };
+            router = router.route(path, on(filter, serve));
+        }
+        router
+            .fallback(
+                |State(app): State<App>, request: Request| async move { unknown(&app, &request) },
+            )
+            .method_not_allowed_fallback(|State(app): State<App>, request: Request| async move {
+                unknown(&app, &request)
+            })
+            .with_state(app)
+    }
+}
+
+/// Lets the request in, runs its handler, and answers in the words of its surface.
+async fn serve(
+    app: App,
+    route: &Route,
+    name: &'static str,
+    (path, request): (HashMap<String, String>, Request),
+) -> Response<Body> {
+    let started = app.metrics.started();
+    let id = app.engine.request_id();
+    let surface = surface(route.access, request.headers());
+    let outcome = handle(&app, route, (name, id), (path, request)).await;
+    let answer = outcome.unwrap_or_else(|error| errors::answer(&error, surface, id));
+    let response = stamped(answer.into_response(), id);
+    app.metrics.request(&started, (surface, name), response.status());
+    response
+}
+
+async fn handle(
+    app: &App,
+    route: &Route,
+    (name, id): (&'static str, RequestId),
+    (path, request): (HashMap<String, String>, Request),
+) -> Result<Answer, Error> {
+    let (parts, body) = request.into_parts();
+    let caller = admit(app, route.access, &parts.headers)?;
+    let body = read_body(body).await?;
+    let scope = match &caller {
+        Caller::Key(key) | Caller::Paywall(key, _) => key.scope,
+        Caller::Nobody => nowhere(),
+    };
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let call =
+        Call { request: id, caller, scope, headers: parts.headers, body, route: name, path, query };
+    (route.handler)(app.clone(), call).await
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Error> {
+    axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
+        let message = format!("the body is larger than {BODY_BYTES_MAX} bytes or broke off");
+        Fault::new(Class::TooLarge, "request_too_large", message).into()
+    })
+}
+
+/// The scope of a request that names no tenant.
+fn nowhere() -> Scope {
+    Scope {
+        env: EnvNo::default(),
+        environment: EnvironmentId::default(),
+        tenant: TenantId::default(),
+        live: false,
+    }
+}
+
+/// Finds out who calls, and refuses who may not.
+fn admit(app: &App, access: Access, headers: &HeaderMap) -> Result<Caller, Error> {
+    match access {
+        Access::Public => Ok(Caller::Nobody),
+        Access::Key(needs) => admit_key(app, needs, headers),
+        Access::Paywall => admit_paywall(app, headers),
+        Access::Either(needs) if speaks_paywall(headers) => {
+            admit_paywall(app, headers).or_else(|error| match headers.get("x-api-key") {
+                Some(_) => admit_key(app, needs, headers),
+                None => Err(error),
+            })
+        }
+        Access::Either(needs) => admit_key(app, needs, headers),
+    }
+}
+
+fn admit_key(app: &App, needs: Needs, headers: &HeaderMap) -> Result<Caller, Error> {
+    let text = headers.get("x-api-key").and_then(|value| value.to_str().ok());
+    let text = text.ok_or_else(|| unauthorized("the header x-api-key is missing"))?;
+    let key = app.engine.authenticate(text)?;
+    if key.kind == "pw" {
+        return Err(unauthorized("a paywall key does not open this route"));
+    }
+    let grants: Vec<Grant> = key.grants.iter().filter_map(|text| text.parse().ok()).collect();
+    if !grants_permit(&grants, needs) {
+        let message =
+            format!("this key may not {} {}", needs.action.as_str(), needs.entity.as_str());
+        return Err(Error::forbidden("permission_denied", message));
+    }
+    app.note_use(&key);
+    Ok(Caller::Key(key))
+}
+
+fn admit_paywall(app: &App, headers: &HeaderMap) -> Result<Caller, Error> {
+    let text = paywall_key(headers).ok_or_else(|| unauthorized("a paywall key is missing"))?;
+    let key = app.engine.authenticate(text)?;
+    let no = key.paywall.ok_or_else(|| unauthorized("this is not a paywall key"))?;
+    let paywall = app.engine.paywall(&key.scope, no)?;
+    app.note_use(&key);
+    Ok(Caller::Paywall(key, paywall))
+}
+
+/// `X-Paywall-Key`, then `Authorization: Bearer`, then `x-api-key`.
+fn paywall_key(headers: &HeaderMap) -> Option<&str> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = || {
+        let value = text("authorization")?;
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    };
+    text("x-paywall-key").or_else(bearer).or_else(|| text("x-api-key"))
+}
+
+fn speaks_paywall(headers: &HeaderMap) -> bool {
+    headers.contains_key("authorization") || headers.contains_key("x-paywall-key")
+}
+
+fn surface(access: Access, headers: &HeaderMap) -> Surface {
+    match access {
+        Access::Paywall => Surface::Paywall,
+        Access::Either(_) if speaks_paywall(headers) => Surface::Paywall,
+        _ => Surface::Billing,
+    }
+}
+
+fn unauthorized(message: &str) -> Error {
+    Fault::new(Class::Unauthorized, "unauthorized", message).into()
+}
+
+/// Both names of the request id, on every answer.
+fn stamped(mut response: Response<Body>, id: RequestId) -> Response<Body> {
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert("x-request-id", value.clone());
+        response.headers_mut().insert("request-id", value);
+    }
+    response
+}
+
+/// A path or method that no route has.
+fn unknown(app: &App, request: &Request) -> Response<Body> {
+    let id = app.engine.request_id();
+    let surface =
+        if speaks_paywall(request.headers()) { Surface::Paywall } else { Surface::Billing };
+    stamped(errors::answer(&Error::not_found("route"), surface, id).into_response(), id)
+}
+
+/// Shorthands for declarations.
+pub fn reads(entity: Entity) -> Access {
+    Access::Key(Needs::read(entity))
+}
+
+pub fn writes(entity: Entity) -> Access {
+    Access::Key(Needs::write(entity))
+}
