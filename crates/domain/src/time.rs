@@ -15,6 +15,8 @@ pub enum TimeError {
     Malformed,
     #[error("is not a date such as 20260301")]
     BadDate,
+    #[error("is not a distance such as \"90s\", \"2h\", \"1d\" or \"1d 12h\"")]
+    BadDistance,
     #[error("is not an IANA time zone such as \"Europe/Paris\"")]
     UnknownZone,
 }
@@ -76,6 +78,34 @@ pub fn zone_name(text: &str) -> Result<String, TimeError> {
     zone.iana_name().map(str::to_owned).ok_or(TimeError::UnknownZone)
 }
 
+/// Milliseconds of a distance such as `90s`, `15m`, `2h`, `1d`, `1w` or `1d 12h`.
+pub fn parse_distance_ms(text: &str) -> Result<i64, TimeError> {
+    let mut total: i64 = 0;
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (count, after) = rest.split_at(digits);
+        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, after) = after.split_at(letters);
+        let count: i64 = count.parse().map_err(|_| TimeError::BadDistance)?;
+        let ms = count.checked_mul(unit_ms(unit)?).ok_or(TimeError::BadDistance)?;
+        total = total.checked_add(ms).ok_or(TimeError::BadDistance)?;
+        rest = after.trim_start();
+    }
+    if total == 0 { Err(TimeError::BadDistance) } else { Ok(total) }
+}
+
+fn unit_ms(unit: &str) -> Result<i64, TimeError> {
+    match unit {
+        "s" => Ok(SECOND_MS),
+        "m" => Ok(MINUTE_MS),
+        "h" => Ok(HOUR_MS),
+        "d" => Ok(DAY_MS),
+        "w" => Ok(7 * DAY_MS),
+        _ => Err(TimeError::BadDistance),
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
@@ -100,6 +130,28 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn distances_are_sums_of_whole_units() {
+        let table = [
+            ("90s", Some(90 * SECOND_MS)),
+            ("15m", Some(15 * MINUTE_MS)),
+            ("1d", Some(DAY_MS)),
+            ("1d12h", Some(36 * HOUR_MS)),
+            (" 1w 1d ", Some(8 * DAY_MS)),
+            ("", None),
+            ("1", None),
+            ("d", None),
+            ("0d", None),
+            ("-1d", None),
+            ("1.5h", None),
+            ("1y", None),
+            ("99999999999999999d", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse_distance_ms(text).ok(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn writes_utc_with_milliseconds() {

@@ -1,10 +1,12 @@
 //! Who a caller is: keys by the hash of their text, and how they are made.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::id::SecretId;
 use domain::key::{self, KeyError, KeyKind};
 use domain::scope::{Cause, Scope};
+use domain::time::Timestamp;
 use store::Tx;
 use store::keys::StoredKey;
 
@@ -25,7 +27,7 @@ pub struct KeyPlan {
     pub paywall: Option<i64>,
     pub name: String,
     pub grants: Vec<String>,
-    pub expires_at: Option<domain::time::Timestamp>,
+    pub expires_at: Option<Timestamp>,
     /// A text that the caller's clients hold already.
     pub supplied: Option<String>,
 }
@@ -61,6 +63,25 @@ impl Engine {
     /// Forgets a key that changed, before the change is answered.
     pub fn forget_key(&self, hash: &[u8; 32]) {
         self.keys.remove(hash);
+    }
+
+    /// Writes when keys were last used, all in one commit for each environment.
+    pub async fn set_last_used(&self, uses: Vec<(Scope, i64, Timestamp)>) -> Result<(), Error> {
+        let mut by_scope: HashMap<Scope, Vec<(i64, Timestamp)>> = HashMap::new();
+        for (scope, no, at) in uses {
+            by_scope.entry(scope).or_default().push((no, at));
+        }
+        for (scope, uses) in by_scope {
+            self.change(scope, move |tx| {
+                let write = tx.write()?;
+                for (no, at) in &uses {
+                    store::keys::set_last_used(write, &scope, *no, *at)?;
+                }
+                Ok::<_, Error>(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// The text of a new key.

@@ -17,8 +17,11 @@ pub mod paywalls;
 pub mod random;
 pub mod run;
 pub mod seal;
+pub mod steps;
+pub mod test_clock;
 pub mod topup_links;
 pub mod users;
+pub mod verify;
 pub mod wallets;
 
 pub use error::{Class, Error, Fault};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::id::{Mint, RequestId};
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
 use store::deliveries::Handover;
 use store::keys::StoredKey;
@@ -18,6 +18,7 @@ use crate::clock::{Clocks, real_now};
 use crate::error::Error;
 use crate::random::Random;
 use crate::seal::Seal;
+use crate::test_clock::Sends;
 
 /// Keys, paywalls and identities that stay in memory.
 const CACHED_MAX: usize = 100_000;
@@ -49,6 +50,10 @@ pub struct Engine {
     handovers: Mutex<Option<mpsc::UnboundedReceiver<Vec<Handover>>>>,
     /// Rises with every commit, for readers of the feed that wait.
     commits: watch::Sender<u64>,
+    /// Held while a test clock moves.
+    pub(crate) moving: tokio::sync::Mutex<()>,
+    /// Who sends webhooks in this process, for test clocks.
+    pub(crate) sends: RwLock<Option<Arc<dyn Sends>>>,
 }
 
 impl Engine {
@@ -77,6 +82,8 @@ impl Engine {
             sights: Cache::new(CACHED_MAX),
             handovers: Mutex::new(Some(receiver)),
             commits,
+            moving: tokio::sync::Mutex::new(()),
+            sends: RwLock::new(None),
         }))
     }
 

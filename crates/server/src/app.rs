@@ -1,9 +1,14 @@
-//! What every handler may reach: the engine, and what this process counts.
+//! What every handler may reach: the engine, and what this process counts and remembers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use domain::scope::Scope;
+use domain::time::Timestamp;
 use engine::Engine;
+use parking_lot::Mutex;
 use store::keys::StoredKey;
+use tokio::sync::watch;
 
 use crate::metrics::Metrics;
 
@@ -11,13 +16,46 @@ use crate::metrics::Metrics;
 pub struct App {
     pub engine: Arc<Engine>,
     pub metrics: Arc<Metrics>,
+    /// True from the moment on at which the process takes no more work.
+    stop: watch::Sender<bool>,
+    /// Keys by number, with the time of their last use since the last flush.
+    uses: Arc<Mutex<HashMap<i64, (Scope, Timestamp)>>>,
 }
 
 impl App {
     pub fn new(engine: Arc<Engine>) -> App {
-        App { engine, metrics: Arc::new(Metrics::default()) }
+        App {
+            engine,
+            metrics: Arc::new(Metrics::default()),
+            stop: watch::Sender::new(false),
+            uses: Arc::new(Mutex::new(HashMap::new())),
+        }
     }
 
-    /// Keeps `last_used_at` of a key, at most once a minute.
-    pub fn note_use(&self, _key: &Arc<StoredKey>) {}
+    /// Keeps the time of a key's last use; written once a minute by `flush_uses`.
+    pub fn note_use(&self, key: &Arc<StoredKey>) {
+        let now = self.engine.now(&key.scope);
+        self.uses.lock().insert(key.no, (key.scope, now));
+    }
+
+    /// Writes the uses of keys that were noted since the last call.
+    pub async fn flush_uses(&self) -> Result<(), engine::Error> {
+        let noted = std::mem::take(&mut *self.uses.lock());
+        let uses: Vec<_> = noted.into_iter().map(|(no, (scope, at))| (scope, no, at)).collect();
+        self.engine.set_last_used(uses).await
+    }
+
+    /// Begins the end: readiness fails, streams end, no new connection is taken.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Changes when the process begins to stop.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
 }

@@ -1,6 +1,17 @@
 //! The server and its command line, as a library: `http` translates, `ports` reach out.
 
 pub mod app;
+pub mod cli;
+pub mod config;
 pub mod http;
+pub mod logs;
 pub mod metrics;
+pub mod node;
 pub mod ports;
+pub mod workers;
+
+/// The commit that this was built from, where the build says it.
+pub const COMMIT: &str = match option_env!("FAREBOX_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};

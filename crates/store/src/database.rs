@@ -55,6 +55,14 @@ impl Database {
         Ok(MIGRATIONS.iter().map(|(name, _)| (*name, !pending.contains(name))).collect())
     }
 
+    /// As `migrations`, for a file that may not exist yet; changes nothing.
+    pub fn migrations_of(path: &Path) -> Result<Vec<(&'static str, bool)>, Error> {
+        if !path.exists() {
+            return Ok(MIGRATIONS.iter().map(|(name, _)| (*name, false)).collect());
+        }
+        Database { path: path.to_owned(), idle: Arc::default() }.migrations()
+    }
+
     pub(crate) fn connect_writer(&self) -> Result<Connection, Error> {
         let connection = Connection::open(&self.path)
             .map_err(|error| Error::Open(format!("{}: {error}", self.path.display())))?;

@@ -79,15 +79,15 @@ pub(crate) fn routing(connection: &Connection, env: EnvNo) -> Result<Vec<Routing
 }
 
 /// What a delivery needs to know of its event.
-struct Head {
-    place: Place,
-    at: Timestamp,
+pub(crate) struct Head {
+    pub(crate) place: Place,
+    pub(crate) at: Timestamp,
     kind: EventType,
     subject: String,
     order_key: String,
     sequence: u64,
     paywall: Option<i64>,
-    suppressed: bool,
+    pub(crate) suppressed: bool,
 }
 
 /// Inserts the deliveries of `records` and adds those that may be sent at once to `handovers`.
@@ -110,7 +110,7 @@ pub(crate) fn append(
     Ok(())
 }
 
-fn matches(receiver: &Routing, head: &Head) -> bool {
+pub(crate) fn matches(receiver: &Routing, head: &Head) -> bool {
     let own = match receiver.kind {
         ReceiverKind::Endpoint => true,
         ReceiverKind::Subscription => receiver.paywall == head.paywall && head.paywall.is_some(),
@@ -118,7 +118,7 @@ fn matches(receiver: &Routing, head: &Head) -> bool {
     own && receiver.filter.matches(head.kind)
 }
 
-fn heads(
+pub(crate) fn heads(
     env: EnvNo,
     record: &Record,
     wallet_of: &impl Fn(i64) -> Option<Arc<Wallet>>,

@@ -101,6 +101,11 @@ pub fn head(read: Read<'_>, scope: &Scope) -> Result<u64, Error> {
     Ok(unsigned(last.unwrap_or(0)))
 }
 
+/// Every event with a body of its own between two places, in order.
+pub(crate) const OWN_BETWEEN: &str = "SELECT place, at, recorded_at, kind, subject, order_key,
+    sequence, paywall, body, request, idempotency_key, suppressed
+    FROM events WHERE place BETWEEN ?1 AND ?2 ORDER BY place";
+
 fn own_events(
     connection: &Connection,
     (from, last): (i64, i64),
@@ -115,7 +120,7 @@ fn own_events(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn own_event(row: &Row<'_>) -> rusqlite::Result<Recorded> {
+pub(crate) fn own_event(row: &Row<'_>) -> rusqlite::Result<Recorded> {
     let name: String = row.get(3)?;
     let kind = EventType::parse(&name).ok_or(rusqlite::Error::InvalidQuery)?;
     let event = Event {

@@ -24,6 +24,7 @@ pub mod tenants;
 pub mod timers;
 pub mod tx;
 pub mod value;
+pub mod verify;
 pub mod wallets;
 pub mod writer;
 

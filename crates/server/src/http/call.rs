@@ -28,6 +28,16 @@ pub enum Caller {
     Paywall(Arc<StoredKey>, Arc<StoredPaywall>),
 }
 
+impl Caller {
+    /// The key as logs may show it; empty for nobody.
+    pub fn key_mask(&self) -> String {
+        match self {
+            Caller::Nobody => String::new(),
+            Caller::Key(key) | Caller::Paywall(key, _) => key.display.clone(),
+        }
+    }
+}
+
 pub struct Call {
     pub request: RequestId,
     pub caller: Caller,

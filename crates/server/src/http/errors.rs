@@ -61,8 +61,7 @@ pub fn answer(error: &Error, surface: Surface, request: RequestId) -> Answer {
 /// Says whether sending it again can help (conventions 5).
 fn hints(answer: Answer, class: Class, status: StatusCode) -> Answer {
     match class {
-        Class::InProgress | Class::Unavailable => answer.with("retry-after", "1"),
-        Class::TooMany => answer.with("retry-after", "1"),
+        Class::InProgress | Class::Unavailable | Class::TooMany => answer.with("retry-after", "1"),
         _ if status.is_client_error() || class == Class::NotBuilt => {
             answer.with("x-should-retry", "false")
         }
@@ -124,6 +123,15 @@ fn fault(error: &Error) -> Fault {
             let message = "the change cannot be recorded now; nothing was written";
             Fault::new(Class::Unavailable, "service_unavailable", message)
         }
+    }
+}
+
+/// The error's code, for counting.
+pub fn code(error: &Error) -> &'static str {
+    match error {
+        Error::Fault(fault) => fault.code,
+        Error::Refused(refusal) => refused(refusal).code,
+        Error::Store(_) => "service_unavailable",
     }
 }
 

@@ -26,10 +26,19 @@ use crate::app::App;
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// Whose words an error has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Surface {
     Billing,
     Paywall,
+}
+
+impl Surface {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Surface::Billing => "billing",
+            Surface::Paywall => "paywall",
+        }
+    }
 }
 
 /// Who may call a route.
@@ -124,21 +133,38 @@ async fn serve(
     let started = app.metrics.started();
     let id = app.engine.request_id();
     let surface = surface(route.access, request.headers());
-    let outcome = handle(&app, route, (name, id), (path, request)).await;
-    let answer = outcome.unwrap_or_else(|error| errors::answer(&error, surface, id));
+    let admitted = admit(&app, route.access, request.headers());
+    let key = admitted.as_ref().map_or_else(|_| String::new(), Caller::key_mask);
+    let outcome = match admitted {
+        Ok(caller) => handle(&app, route, (name, id, caller), (path, request)).await,
+        Err(error) => Err(error),
+    };
+    let answer = outcome.unwrap_or_else(|error| {
+        app.metrics.refusal(errors::code(&error));
+        errors::answer(&error, surface, id)
+    });
     let response = stamped(answer.into_response(), id);
-    app.metrics.request(&started, (surface, name), response.status());
+    let status = response.status();
+    app.metrics.request(&started, (surface, name), status);
+    tracing::info!(
+        request_id = %id,
+        route = name,
+        status = status.as_u16(),
+        duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        surface = surface.name(),
+        key,
+        "request"
+    );
     response
 }
 
 async fn handle(
     app: &App,
     route: &Route,
-    (name, id): (&'static str, RequestId),
+    (name, id, caller): (&'static str, RequestId, Caller),
     (path, request): (HashMap<String, String>, Request),
 ) -> Result<Answer, Error> {
     let (parts, body) = request.into_parts();
-    let caller = admit(app, route.access, &parts.headers)?;
     let body = read_body(body).await?;
     let scope = match &caller {
         Caller::Key(key) | Caller::Paywall(key, _) => key.scope,
@@ -171,7 +197,6 @@ fn nowhere() -> Scope {
 fn admit(app: &App, access: Access, headers: &HeaderMap) -> Result<Caller, Error> {
     match access {
         Access::Public => Ok(Caller::Nobody),
-        Access::Key(needs) => admit_key(app, needs, headers),
         Access::Paywall => admit_paywall(app, headers),
         Access::Either(needs) if speaks_paywall(headers) => {
             admit_paywall(app, headers).or_else(|error| match headers.get("x-api-key") {
@@ -179,7 +204,7 @@ fn admit(app: &App, access: Access, headers: &HeaderMap) -> Result<Caller, Error
                 None => Err(error),
             })
         }
-        Access::Either(needs) => admit_key(app, needs, headers),
+        Access::Key(needs) | Access::Either(needs) => admit_key(app, needs, headers),
     }
 }
 

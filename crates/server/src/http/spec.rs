@@ -1,5 +1,9 @@
 //! What a route's declaration says about itself, and the OpenAPI document made of all of them.
 
+pub mod document;
+
+pub use document::{document, document_text};
+
 /// The words and shapes of one route for the docs.
 #[derive(Clone, Debug, Default)]
 pub struct Doc {

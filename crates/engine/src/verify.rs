@@ -1,0 +1,306 @@
+//! The books' proof: every entry applied again from the first gives what is stored, every number is
+//! there once, and every journal sums to zero. Reads one snapshot and changes nothing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use domain::amount::Amount;
+use domain::ledger::entry::{LedgerAccount, Status};
+use domain::ledger::replay::Replay;
+use domain::ledger::{Account, Entry, Record};
+use domain::place::Place;
+use domain::scope::Scope;
+use serde::Serialize;
+use store::verify::{Item, Receivers};
+use store::{Database, Read};
+
+use crate::error::Error;
+use crate::run::Engine;
+
+/// Findings that are kept; the rest is counted.
+const FINDINGS_MAX: usize = 100;
+/// Rows between two calls of the progress.
+const PROGRESS_ROWS: u64 = 10_000;
+
+/// Something that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// `chain`, `balance`, `journal`, `gap`, `unreadable`, `unsent`.
+    pub rule: &'static str,
+    /// The entry or event, if it is one: its id and its position in the environment's log.
+    pub id: Option<String>,
+    pub position: Option<u64>,
+    pub message: String,
+}
+
+/// What the proof found about one environment.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Summary {
+    pub environment_id: String,
+    pub balanced: bool,
+    pub entries: u64,
+    pub events: u64,
+    pub wallets: u64,
+    pub last_position: u64,
+    /// Credits by currency and ledger account; each currency sums to zero.
+    pub totals: BTreeMap<String, BTreeMap<&'static str, Amount>>,
+    pub findings_total: u64,
+    pub findings: Vec<Finding>,
+}
+
+impl Engine {
+    /// Proves one environment.
+    pub async fn verify(&self, scope: Scope) -> Result<Summary, Error> {
+        self.read(move |read| environment(read, &scope, &mut |_| {})).await
+    }
+}
+
+/// Proves every environment of a database; `progress` is told how many rows were read.
+pub fn database(database: &Database, progress: &mut dyn FnMut(u64)) -> Result<Vec<Summary>, Error> {
+    database.read(|read| {
+        let environments = store::tenants::environments(read)?;
+        environments.iter().map(|one| environment(read, &one.scope, progress)).collect()
+    })
+}
+
+fn environment(
+    read: Read<'_>,
+    scope: &Scope,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Summary, Error> {
+    let counters = store::verify::counters(read, scope)?;
+    let mut proof = Proof {
+        read,
+        receivers: Receivers::load(read, scope)?,
+        wallets: HashMap::new(),
+        sequences: HashMap::new(),
+        next_position: 1,
+        summary: Summary { environment_id: scope.environment.to_string(), ..Summary::default() },
+    };
+    let mut rows: u64 = 0;
+    store::verify::walk(read, scope, |item| {
+        rows += 1;
+        if rows % PROGRESS_ROWS == 0 {
+            progress(rows);
+        }
+        proof.take(item)
+    })?;
+    proof.end(scope, &counters)
+}
+
+/// A wallet under proof: as it is stored, and as its entries tell it.
+struct Wallet {
+    stored: Account,
+    replay: Replay,
+    /// A first mistake makes the rest meaningless.
+    broken: bool,
+}
+
+struct Proof<'r> {
+    read: Read<'r>,
+    receivers: Receivers,
+    wallets: HashMap<i64, Wallet>,
+    /// Last sequence of each subject, and of each paywall as `paywall:<no>`.
+    sequences: HashMap<String, u64>,
+    next_position: u64,
+    summary: Summary,
+}
+
+impl Proof<'_> {
+    fn find(&mut self, rule: &'static str, at: Option<(Place, Option<String>)>, message: String) {
+        self.summary.findings_total += 1;
+        if self.summary.findings.len() < FINDINGS_MAX {
+            let position = at.as_ref().map(|(place, _)| place.position());
+            let id = at.and_then(|(_, id)| id);
+            self.summary.findings.push(Finding { rule, id, position, message });
+        }
+    }
+
+    fn take(&mut self, (place, item): Item) -> Result<(), Error> {
+        let record = match item {
+            Ok(record) => record,
+            Err(problem) => {
+                let message = format!("row {place} cannot be read: {problem}");
+                self.find("unreadable", Some((place, None)), message);
+                self.next_position = place.position() + 1;
+                return Ok(());
+            }
+        };
+        match &record {
+            Record::Entry(entry) => self.entry(entry)?,
+            Record::Event(event) => {
+                self.summary.events += 1;
+                self.position(place, 1);
+                let counted = event.paywall.map(|no| format!("paywall:{no}"));
+                let counted = counted.unwrap_or_else(|| event.subject.clone());
+                self.sequence(&counted, (event.sequence, 1), (place, event.id().to_string()));
+            }
+            Record::Alert(_) => {}
+        }
+        self.deliveries(&record)
+    }
+
+    /// Positions follow each other without a gap.
+    fn position(&mut self, place: Place, count: u64) {
+        if place.position() != self.next_position {
+            let message =
+                format!("position {} does not follow: a row is missing", place.position());
+            self.find("gap", Some((place, None)), message);
+        }
+        self.next_position = place.position() + count;
+    }
+
+    fn sequence(&mut self, counted: &str, (first, count): (u64, u64), at: (Place, String)) {
+        let last = self.sequences.get(counted).copied().unwrap_or(0);
+        if first != last + 1 {
+            let message = format!("{counted}: sequence {first} does not follow {last}");
+            self.find("gap", Some((at.0, Some(at.1))), message);
+        }
+        self.sequences.insert(counted.to_owned(), first + count - 1);
+    }
+
+    fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
+        let count = entry.announce.events().len() as u64;
+        self.summary.entries += 1;
+        self.summary.events += count;
+        self.position(entry.place, count);
+        let at = (entry.place, entry.id().to_string());
+        let Some(account) = self.wallet(entry.wallet_no)?.map(|wallet| wallet.stored.clone())
+        else {
+            self.find("chain", Some((at.0, Some(at.1))), "its wallet does not exist".to_owned());
+            return Ok(());
+        };
+        if entry.sequence > 0 {
+            let subject = format!("wallet:{}", account.wallet.id);
+            self.sequence(&subject, (entry.sequence, 1), at.clone());
+        }
+        if let Some(link) = account.wallet.paywall.as_ref().filter(|_| entry.paywall_sequence > 0) {
+            let numbers = (entry.paywall_sequence, entry.announce.paywall_events());
+            self.sequence(&format!("paywall:{}", link.no), numbers, at);
+        }
+        self.add_up(entry, &account);
+        self.replay(entry);
+        Ok(())
+    }
+
+    /// The wallet as stored; read once, at its first entry.
+    fn wallet(&mut self, no: i64) -> Result<Option<&mut Wallet>, Error> {
+        if !self.wallets.contains_key(&no) {
+            let Some(stored) = store::accounts::load(self.read, no)? else { return Ok(None) };
+            let replay = Replay::of(&stored);
+            self.wallets.insert(no, Wallet { stored, replay, broken: false });
+        }
+        Ok(self.wallets.get_mut(&no))
+    }
+
+    fn replay(&mut self, entry: &Entry) {
+        let Some(wallet) = self.wallets.get_mut(&entry.wallet_no) else { return };
+        if wallet.broken {
+            return;
+        }
+        if let Err(fault) = wallet.replay.apply(entry) {
+            wallet.broken = true;
+            let id = entry.id();
+            let message = format!("wallet {}, {id}: {fault}", wallet.stored.wallet.id);
+            self.find("chain", Some((entry.place, Some(id.to_string()))), message);
+        }
+    }
+
+    /// Each entry takes from one ledger account what it gives to others.
+    fn add_up(&mut self, entry: &Entry, account: &Account) {
+        if entry.status != Status::Completed {
+            return;
+        }
+        let currency = account.wallet.currency.upper();
+        let totals = self.summary.totals.entry(currency).or_default();
+        *totals.entry(entry.from.name()).or_default() -= entry.credits;
+        *totals.entry(entry.to.name()).or_default() += entry.credits - entry.fee;
+        *totals.entry(LedgerAccount::Fees.name()).or_default() += entry.fee;
+    }
+
+    fn deliveries(&mut self, record: &Record) -> Result<(), Error> {
+        if self.receivers.is_empty() {
+            return Ok(());
+        }
+        let wallet = match record {
+            Record::Entry(entry) => self.wallets.get(&entry.wallet_no),
+            _ => None,
+        };
+        let wallet = wallet.map(|wallet| &wallet.stored.wallet);
+        let missing = self.receivers.without_delivery(self.read, record, wallet)?;
+        for (place, receiver) in missing {
+            let message = format!("event {place} has no delivery to receiver {}", receiver.0);
+            self.find("unsent", Some((place, None)), message);
+        }
+        Ok(())
+    }
+
+    /// Compares what the log gave with what is stored beside it.
+    fn end(mut self, scope: &Scope, counters: &BTreeMap<String, u64>) -> Result<Summary, Error> {
+        for no in store::verify::wallet_numbers(self.read, scope)? {
+            self.wallet(no)?;
+            self.end_wallet(no);
+        }
+        self.check_totals();
+        self.check_counters(counters);
+        self.summary.wallets = self.wallets.len() as u64;
+        self.summary.last_position = self.next_position - 1;
+        self.summary.balanced = self.summary.findings_total == 0;
+        Ok(self.summary)
+    }
+
+    fn end_wallet(&mut self, no: i64) {
+        let Some(wallet) = self.wallets.get(&no).filter(|wallet| !wallet.broken) else { return };
+        let id = wallet.stored.wallet.id;
+        let compared = wallet.replay.compare(&wallet.stored);
+        let last = self.sequences.get(&format!("wallet:{id}")).copied().unwrap_or(0);
+        let stored = wallet.stored.sequence;
+        if let Err(fault) = compared {
+            self.find("balance", None, format!("wallet {id}: {fault}"));
+        }
+        if last != stored {
+            let message = format!("wallet {id}: its last event is {last}, stored is {stored}");
+            self.find("gap", None, message);
+        }
+    }
+
+    /// Journals sum to zero, and what lies in wallets is what the ledger put there.
+    fn check_totals(&mut self) {
+        let mut stored: BTreeMap<String, Amount> = BTreeMap::new();
+        for wallet in self.wallets.values() {
+            let currency = wallet.stored.wallet.currency.upper();
+            *stored.entry(currency).or_default() += wallet.stored.credits;
+        }
+        for (currency, totals) in self.summary.totals.clone() {
+            let sum: Amount = totals.values().copied().sum();
+            let of = |account: LedgerAccount| {
+                totals.get(account.name()).copied().unwrap_or(Amount::ZERO)
+            };
+            let inside = of(LedgerAccount::Available) + of(LedgerAccount::Held);
+            let wallets = stored.get(&currency).copied().unwrap_or(Amount::ZERO);
+            if !sum.is_zero() {
+                self.find("journal", None, format!("{currency}: journals sum to {sum}, not to 0"));
+            }
+            if inside != wallets {
+                let message =
+                    format!("{currency}: wallets hold {wallets}, the ledger says {inside}");
+                self.find("journal", None, message);
+            }
+        }
+    }
+
+    fn check_counters(&mut self, counters: &BTreeMap<String, u64>) {
+        let last = self.next_position - 1;
+        let position = counters.get("position").copied().unwrap_or(0);
+        if last != position {
+            let message = format!("the log ends at {last}, but {position} places were given away");
+            self.find("gap", None, message);
+        }
+        for (counted, stored) in counters {
+            let Some(last) = self.sequences.get(counted) else { continue };
+            if last != stored {
+                let message = format!("{counted}: the last sequence is {last}, stored is {stored}");
+                self.find("gap", None, message);
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! `farebox serve`: the server.
+
+use super::{Context, Failure, block_on, out};
+use crate::logs;
+use crate::node::{Node, stop_signal};
+
+/// Run the server
+#[derive(clap::Args)]
+#[command(after_help = "Example: FAREBOX_API_KEY=fbx_my_first_key farebox serve")]
+pub struct Args {
+    /// Do not apply pending migrations; the server does not start while one is pending
+    #[arg(long)]
+    no_migrate: bool,
+}
+
+pub fn run(context: &Context, args: &Args) -> Result<(), Failure> {
+    let config = &context.config;
+    logs::start(&config.log, config.log_format, out::colour())?;
+    block_on(async {
+        let node = Node::open(config, !args.no_migrate).await?;
+        node.ensure_first_key(config.api_key.as_deref()).await?;
+        if config.encryption_key.is_none() {
+            tracing::warn!("without FAREBOX_ENCRYPTION_KEY no secret of a webhook can be stored");
+        }
+        tracing::info!(address = %config.listen, public_url = config.public_url, "listening");
+        Ok(node.serve(stop_signal()).await?)
+    })
+}

@@ -1,0 +1,66 @@
+//! Loops around the engine's steps: when they run, and how they end. The steps know neither.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::app::App;
+
+/// Longest time that a row which fell due waits for its step.
+const TIMERS_EVERY: Duration = Duration::from_millis(500);
+const USES_EVERY: Duration = Duration::from_mins(1);
+
+/// The running loops. They end by themselves once the process stops.
+pub struct Workers {
+    loops: JoinSet<()>,
+}
+
+impl Workers {
+    pub fn start(app: &App) -> Workers {
+        let mut loops = JoinSet::new();
+        loops.spawn(timers(app.clone()));
+        loops.spawn(key_uses(app.clone()));
+        Workers { loops }
+    }
+
+    /// Waits until every loop has ended. `App::stop` comes first.
+    pub async fn end(mut self) {
+        while self.loops.join_next().await.is_some() {}
+    }
+}
+
+/// Sleeps, or returns false when the process stops.
+async fn rest(stopping: &mut watch::Receiver<bool>, time: Duration) -> bool {
+    let stopped = stopping.wait_for(|stopping| *stopping);
+    tokio::time::timeout(time, stopped).await.is_err()
+}
+
+async fn timers(app: App) {
+    let mut stopping = app.stopping();
+    while rest(&mut stopping, TIMERS_EVERY).await {
+        let scopes = match app.engine.scopes() {
+            Ok(scopes) => scopes,
+            Err(error) => {
+                tracing::warn!(%error, "the environments cannot be read; trying again");
+                continue;
+            }
+        };
+        for scope in scopes {
+            if let Err(error) = app.engine.run_timers(scope).await {
+                tracing::warn!(%error, "a timer did not run; trying again");
+            }
+        }
+    }
+}
+
+async fn key_uses(app: App) {
+    let mut stopping = app.stopping();
+    let mut running = true;
+    while running {
+        running = rest(&mut stopping, USES_EVERY).await;
+        if let Err(error) = app.flush_uses().await {
+            tracing::warn!(%error, "the last uses of keys were not kept");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Reading for the books' proof: the whole log of an environment in order, and what must match it.
+//!
+//! A row that cannot be read is a finding, not an end: the walk names it and goes on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::ledger::Record;
+use domain::place::{EnvNo, Place, ReceiverNo};
+use domain::scope::Scope;
+use domain::time::Timestamp;
+use domain::wallet::Wallet;
+use rusqlite::{Row, Rows, params};
+
+use crate::database::Read;
+use crate::deliveries::{self, Routing};
+use crate::entries;
+use crate::error::Error;
+use crate::events;
+use crate::value::Millis;
+
+/// One row of the log, or why it cannot be read.
+pub type Item = (Place, Result<Record, String>);
+
+/// Every entry and event of the environment, in the order of their places.
+pub fn walk<E: From<Error>>(
+    read: Read<'_>,
+    scope: &Scope,
+    mut take: impl FnMut(Item) -> Result<(), E>,
+) -> Result<(), E> {
+    let (first, last) = scope.env.range();
+    let select = |sql: &str| read.connection.prepare(sql).map_err(Error::from);
+    let mut entries = select(&format!(
+        "SELECT {} FROM entries WHERE place BETWEEN ?1 AND ?2 ORDER BY place",
+        entries::columns()
+    ))?;
+    let mut events = select(events::OWN_BETWEEN)?;
+    let mut entries = entries.query([first, last]).map_err(Error::from)?;
+    let mut events = events.query([first, last]).map_err(Error::from)?;
+    let (mut entry, mut event) = (next(&mut entries, entry)?, next(&mut events, own)?);
+    loop {
+        let entry_first = match (&entry, &event) {
+            (Some((one, _)), Some((other, _))) => one < other,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (None, None) => return Ok(()),
+        };
+        let item = if entry_first {
+            std::mem::replace(&mut entry, next(&mut entries, self::entry)?)
+        } else {
+            std::mem::replace(&mut event, next(&mut events, own)?)
+        };
+        if let Some(item) = item {
+            take(item)?;
+        }
+    }
+}
+
+fn next(
+    rows: &mut Rows<'_>,
+    parse: fn(&Row<'_>) -> rusqlite::Result<Record>,
+) -> Result<Option<Item>, Error> {
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let place = Place::from_raw(row.get(0)?);
+    Ok(Some((place, parse(row).map_err(|problem| problem.to_string()))))
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Record> {
+    entries::from_row(row).map(|entry| Record::Entry(Box::new(entry)))
+}
+
+fn own(row: &Row<'_>) -> rusqlite::Result<Record> {
+    events::own_event(row).map(|recorded| Record::Event(Box::new(recorded.event)))
+}
+
+/// Numbers of all wallets of the environment, closed ones too.
+pub fn wallet_numbers(read: Read<'_>, scope: &Scope) -> Result<Vec<i64>, Error> {
+    let mut select =
+        read.connection.prepare_cached("SELECT no FROM wallets WHERE env = ?1 ORDER BY no")?;
+    let rows = select.query_map([scope.env.get()], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The last positions and sequences that the environment has given away, by what they count.
+pub fn counters(read: Read<'_>, scope: &Scope) -> Result<BTreeMap<String, u64>, Error> {
+    let mut select =
+        read.connection.prepare_cached("SELECT scope, last FROM counters WHERE env = ?1")?;
+    let rows = select.query_map([scope.env.get()], |row| {
+        Ok((row.get(0)?, crate::value::unsigned(row.get(1)?)))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Receivers that take deliveries, with the time since which they are as they are.
+pub struct Receivers {
+    env: EnvNo,
+    all: Vec<(Routing, Timestamp)>,
+}
+
+impl Receivers {
+    pub fn load(read: Read<'_>, scope: &Scope) -> Result<Receivers, Error> {
+        let routing = deliveries::routing(read.connection, scope.env)?;
+        let mut all = Vec::with_capacity(routing.len());
+        for one in routing {
+            let mut select = read
+                .connection
+                .prepare_cached("SELECT updated_at FROM receivers WHERE env = ?1 AND no = ?2")?;
+            let since: Millis =
+                select.query_row(params![scope.env.get(), one.no.0], |row| row.get(0))?;
+            all.push((one, since.0));
+        }
+        Ok(Receivers { env: scope.env, all })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Receivers that should have a delivery of an event of this record, and have none.
+    pub fn without_delivery(
+        &self,
+        read: Read<'_>,
+        record: &Record,
+        wallet: Option<&Arc<Wallet>>,
+    ) -> Result<Vec<(Place, ReceiverNo)>, Error> {
+        let mut missing = Vec::new();
+        for head in deliveries::heads(self.env, record, &|_| wallet.cloned()) {
+            for (receiver, since) in &self.all {
+                let due = head.at > *since && !head.suppressed;
+                if !due || !deliveries::matches(receiver, &head) {
+                    continue;
+                }
+                let mut select = read.connection.prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM deliveries WHERE env = ?1 AND receiver = ?2
+                        AND place = ?3)",
+                )?;
+                let key = params![self.env.get(), receiver.no.0, head.place.raw()];
+                let there: bool = select.query_row(key, |row| row.get(0))?;
+                if !there {
+                    missing.push((head.place, receiver.no));
+                }
+            }
+        }
+        Ok(missing)
+    }
+}
