@@ -20,6 +20,11 @@ use crate::entries::{level, level_code};
 use crate::error::Error;
 use crate::value::{Millis, Money, read_taken, signed, unsigned, write_taken};
 
+mod packed;
+
+/// Open lots that stand in the wallet's own row; more than that spill into a table.
+pub const LOTS_IN_ROW_MAX: usize = 24;
+
 /// The account of wallet number `wallet`, or `None` where there is no such wallet.
 pub fn load(read: Read<'_>, wallet: i64) -> Result<Option<Account>, Error> {
     let connection = read.connection;
@@ -28,7 +33,6 @@ pub fn load(read: Read<'_>, wallet: i64) -> Result<Option<Account>, Error> {
     let versions = (version, customer_version);
     let mut account = Account::open(wallet, Arc::new(body), Arc::new(customer), versions);
     load_balance(connection, &mut account)?;
-    account.lots = load_lots(connection, wallet)?;
     account.lots.sort_by(Lot::spending_order);
     account.holds = load_holds(connection, wallet)?;
     Ok(Some(account))
@@ -65,9 +69,11 @@ fn customer_version(connection: &Connection, customer: i64) -> Result<(u32, Cust
 
 fn load_balance(connection: &Connection, account: &mut Account) -> Result<(), Error> {
     let mut select = connection.prepare_cached(
-        "SELECT credits, held, sequence, entries, last, last_at, head, machines, percent_base,
-            topups, stopped FROM balances WHERE wallet = ?1",
+        "SELECT b.credits, b.held, b.sequence, b.entries, b.last, e.at, e.hash, b.machines,
+            b.percent_base, b.topups, b.stopped, b.lots
+         FROM balances b LEFT JOIN entries e ON e.place = b.last WHERE b.wallet = ?1",
     )?;
+    let mut spilled = false;
     let loaded = select
         .query_row([account.no], |row| {
             account.credits = row.get::<_, Money>(0)?.0;
@@ -75,21 +81,33 @@ fn load_balance(connection: &Connection, account: &mut Account) -> Result<(), Er
             account.sequence = unsigned(row.get(2)?);
             account.entries = unsigned(row.get(3)?);
             account.last = row.get::<_, Option<i64>>(4)?.map(Place::from_raw);
-            account.last_at = row.get::<_, Millis>(5)?.0;
-            account.head = row.get(6)?;
+            // The chain's head is the last entry's hash: a wallet's row stays small without it.
+            if let Some(at) = row.get::<_, Option<Millis>>(5)? {
+                account.last_at = at.0;
+                account.head = row.get(6)?;
+            }
             let machines: i64 = row.get(7)?;
             account.credit_machine = read_machine(machines >> 8);
             account.ongoing_machine = read_machine(machines & 0xFF);
             account.percent_base = row.get::<_, Option<Money>>(8)?.map(|money| money.0);
             account.topups = read_topups(row.get_ref(9)?.as_str_or_null()?);
             account.stopped = row.get(10)?;
+            match row.get_ref(11)?.as_blob_or_null()? {
+                Some(bytes) => account.lots = packed::read(bytes),
+                None => spilled = true,
+            }
             Ok(())
         })
         .optional()?;
+    if spilled {
+        account.lots = load_spilled(connection, account.no)?;
+        account.spilled = true;
+    }
     loaded.ok_or_else(|| Error::corrupt("balances", account.no, "the wallet has no balance"))
 }
 
-fn load_lots(connection: &Connection, wallet: i64) -> Result<Vec<Lot>, Error> {
+/// Lots that have spilled into the table, because the wallet has more than fit its row.
+fn load_spilled(connection: &Connection, wallet: i64) -> Result<Vec<Lot>, Error> {
     let mut select = connection.prepare_cached(
         "SELECT place, reason, original, remaining, held, priority, expires_at, created_at
          FROM lots WHERE wallet = ?1",
@@ -128,13 +146,18 @@ fn load_holds(connection: &Connection, wallet: i64) -> Result<Vec<Hold>, Error> 
 /// Writes what an account's operations changed, and forgets the changes.
 pub(crate) fn write(connection: &Connection, account: &mut Account) -> Result<(), Error> {
     let mut changes = std::mem::take(&mut account.changes);
-    if changes.balance {
-        write_balance(connection, account)?;
+    if !changes.balance && changes.lots.is_empty() && changes.holds.is_empty() {
+        return Ok(());
     }
-    changes.lots.sort_unstable();
-    changes.lots.dedup();
-    for place in changes.lots {
-        write_lot(connection, account, place)?;
+    let fits = account.lots.len() <= LOTS_IN_ROW_MAX;
+    let packed = fits.then(|| packed::write(&account.lots));
+    if update_balance(connection, account, packed.as_deref())? == 0 {
+        insert_balance(connection, account)?;
+        update_balance(connection, account, packed.as_deref())?;
+    }
+    if !fits || account.spilled {
+        spill(connection, account, fits)?;
+        account.spilled = !fits;
     }
     changes.holds.sort_unstable();
     changes.holds.dedup();
@@ -144,58 +167,65 @@ pub(crate) fn write(connection: &Connection, account: &mut Account) -> Result<()
     Ok(())
 }
 
-fn write_balance(connection: &Connection, account: &Account) -> Result<(), Error> {
-    let mut upsert = connection.prepare_cached(
-        "INSERT INTO balances (wallet, credits, held, sequence, entries, last, last_at, head,
-            machines, percent_base, topups, stopped)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-         ON CONFLICT (wallet) DO UPDATE SET credits = excluded.credits, held = excluded.held,
-            sequence = excluded.sequence, entries = excluded.entries, last = excluded.last,
-            last_at = excluded.last_at, head = excluded.head, machines = excluded.machines,
-            percent_base = excluded.percent_base, topups = excluded.topups,
-            stopped = excluded.stopped",
+fn insert_balance(connection: &Connection, account: &Account) -> Result<(), Error> {
+    connection
+        .prepare_cached(
+            "INSERT INTO balances (wallet, credits, held, sequence, entries, machines, stopped)
+             VALUES (?1, 0, 0, 0, 0, 0, 0)",
+        )?
+        .execute([account.no])?;
+    Ok(())
+}
+
+/// One row holds all of a usual wallet. Returns the number of rows that were there.
+fn update_balance(
+    connection: &Connection,
+    account: &Account,
+    lots: Option<&[u8]>,
+) -> Result<usize, Error> {
+    let mut update = connection.prepare_cached(
+        "UPDATE balances SET credits = ?2, held = ?3, sequence = ?4, entries = ?5, last = ?6,
+            machines = ?7, percent_base = ?8, topups = ?9, stopped = ?10, lots = ?11
+         WHERE wallet = ?1",
     )?;
-    upsert.execute(params![
+    Ok(update.execute(params![
         account.no,
         Money(account.credits),
         Money(account.held),
         signed(account.sequence),
         signed(account.entries),
         account.last.map(Place::raw),
-        Millis(account.last_at),
-        account.head,
         (write_machine(account.credit_machine) << 8) | write_machine(account.ongoing_machine),
         account.percent_base.map(Money),
         write_topups(&account.topups),
         account.stopped,
-    ])?;
-    Ok(())
+        lots,
+    ])?)
 }
 
-fn write_lot(connection: &Connection, account: &Account, place: Place) -> Result<(), Error> {
-    let Some(lot) = account.lots.iter().find(|lot| lot.place == place) else {
-        let mut delete =
-            connection.prepare_cached("DELETE FROM lots WHERE wallet = ?1 AND place = ?2")?;
-        delete.execute([account.no, place.raw()])?;
+/// Brings the table of spilled lots to the account's; empty when they fit the row again.
+fn spill(connection: &Connection, account: &Account, fits: bool) -> Result<(), Error> {
+    connection.prepare_cached("DELETE FROM lots WHERE wallet = ?1")?.execute([account.no])?;
+    if fits {
         return Ok(());
-    };
-    let mut upsert = connection.prepare_cached(
+    }
+    let mut insert = connection.prepare_cached(
         "INSERT INTO lots (wallet, place, reason, original, remaining, held, priority, expires_at,
-            created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-         ON CONFLICT (wallet, place) DO UPDATE SET remaining = excluded.remaining,
-            held = excluded.held",
+            created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
-    upsert.execute(params![
-        account.no,
-        lot.place.raw(),
-        lot.reason.code(),
-        Money(lot.original),
-        Money(lot.remaining),
-        Money(lot.held),
-        lot.priority,
-        lot.expires_at.map(Millis),
-        Millis(lot.created_at),
-    ])?;
+    for lot in &account.lots {
+        insert.execute(params![
+            account.no,
+            lot.place.raw(),
+            lot.reason.code(),
+            Money(lot.original),
+            Money(lot.remaining),
+            Money(lot.held),
+            lot.priority,
+            lot.expires_at.map(Millis),
+            Millis(lot.created_at),
+        ])?;
+    }
     Ok(())
 }
 
@@ -259,6 +289,7 @@ fn read_topups(text: Option<&str>) -> TopupHistory {
 
 /// Rests of the lots of `wallet`, by place; a lot that is not there is used up.
 pub fn lot_rests(read: Read<'_>, wallet: i64) -> Result<BTreeMap<Place, Amount>, Error> {
-    let lots = load_lots(read.connection, wallet)?;
+    let account = load(read, wallet)?;
+    let lots = account.map(|account| account.lots).unwrap_or_default();
     Ok(lots.into_iter().map(|lot| (lot.place, lot.remaining)).collect())
 }

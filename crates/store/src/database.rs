@@ -69,8 +69,15 @@ impl Database {
         prepare(&connection)?;
         // Every commit is on disk before anyone is answered.
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "wal_autocheckpoint", 1_000)?;
+        // Checkpoints have a thread of their own; see `checkpointer`.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         Ok(connection)
+    }
+
+    pub(crate) fn wal_bytes(&self) -> u64 {
+        let mut wal = self.path.clone().into_os_string();
+        wal.push("-wal");
+        std::fs::metadata(wal).map_or(0, |file| file.len())
     }
 
     fn connect_reader(&self) -> Result<Connection, Error> {

@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod alerts;
 pub mod audit;
 pub mod checkout_links;
+mod checkpointer;
 pub mod customers;
 pub mod database;
 pub mod deliveries;

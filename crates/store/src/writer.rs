@@ -14,6 +14,7 @@ use domain::time::Timestamp;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
+use crate::checkpointer;
 use crate::database::Database;
 use crate::deliveries::Handover;
 use crate::desk::Desk;
@@ -22,6 +23,8 @@ use crate::tx::Tx;
 
 /// Jobs of one transaction.
 pub const BATCH_MAX: usize = 1_024;
+/// The size of the log is looked at once in so many batches.
+const LOOK_AT_LOG_EVERY: u64 = 64;
 /// Jobs that may wait; more are refused with `Unavailable`.
 pub const QUEUE_MAX: usize = 65_536;
 
@@ -115,6 +118,7 @@ where
 pub struct Writer {
     queue: Mutex<Option<Sender<Box<dyn Job>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    checkpointer: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
 }
 
 impl Writer {
@@ -130,12 +134,17 @@ impl Writer {
         connection.execute("UPDATE deliveries SET state = 'due' WHERE state = 'leased'", [])?;
         let desk = Desk::load(&connection, seed)?;
         let (sender, receiver) = bounded(QUEUE_MAX);
-        let mut state = Thread { connection, desk, times, on_commit };
+        let mut state =
+            Thread { database: database.clone(), connection, desk, times, on_commit, batches: 0 };
         let thread = std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || state.run(&receiver))
             .map_err(|error| Error::Open(format!("no thread for the writer: {error}")))?;
-        Ok(Writer { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
+        Ok(Writer {
+            queue: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+            checkpointer: Mutex::new(Some(start_checkpointer(database)?)),
+        })
     }
 
     /// Queues a job, or answers it at once when the queue is full or closed.
@@ -163,7 +172,21 @@ impl Writer {
         if let Some(thread) = self.thread.lock().take() {
             drop(thread.join());
         }
+        if let Some((stop, thread)) = self.checkpointer.lock().take() {
+            drop(stop);
+            drop(thread.join());
+        }
     }
+}
+
+fn start_checkpointer(database: &Database) -> Result<(Sender<()>, JoinHandle<()>), Error> {
+    let (stop, stopped) = bounded(0);
+    let database = database.clone();
+    let thread = std::thread::Builder::new()
+        .name("checkpointer".to_owned())
+        .spawn(move || checkpointer::run(&database, &stopped))
+        .map_err(|error| Error::Open(format!("no thread for checkpoints: {error}")))?;
+    Ok((stop, thread))
 }
 
 impl Drop for Writer {
@@ -184,10 +207,12 @@ fn count_start(connection: &Connection) -> Result<u64, Error> {
 }
 
 struct Thread {
+    database: Database,
     connection: Connection,
     desk: Desk,
     times: Arc<dyn Times>,
     on_commit: OnCommit,
+    batches: u64,
 }
 
 impl Thread {
@@ -310,6 +335,13 @@ impl Thread {
     /// Work between transactions: the index's sealed runs, and the size of the memory.
     fn keep_house(&mut self) {
         self.desk.trim();
+        self.batches += 1;
+        if self.batches.is_multiple_of(LOOK_AT_LOG_EVERY)
+            && self.database.wal_bytes() >= checkpointer::FINISH_BYTES
+            && let Err(error) = checkpointer::passive(&self.connection)
+        {
+            tracing::warn!(%error, "a checkpoint failed; the next one moves more");
+        }
         if let Err(error) = self.seal_index() {
             tracing::warn!(%error, "a piece of the idempotency index waits for the next batch");
         }

@@ -70,6 +70,8 @@ pub struct Account {
     pub topups: TopupHistory,
     /// Set when an invariant of this wallet broke: nothing moves until someone looked.
     pub stopped: bool,
+    /// Whether the store keeps the lots beside the wallet's row, because there are many.
+    pub spilled: bool,
     pub changes: Changes,
 }
 
@@ -101,6 +103,7 @@ impl Account {
             percent_base: None,
             topups: TopupHistory::default(),
             stopped: false,
+            spilled: false,
             changes: Changes::default(),
         }
     }

@@ -68,8 +68,10 @@ CREATE TABLE wallet_versions (
 
 CREATE TABLE balances (
   wallet INTEGER PRIMARY KEY, credits NOT NULL, held NOT NULL, sequence INTEGER NOT NULL,
-  entries INTEGER NOT NULL, last INTEGER, last_at INTEGER NOT NULL, head BLOB NOT NULL,
-  machines INTEGER NOT NULL, percent_base, topups TEXT, stopped INTEGER NOT NULL);
+  entries INTEGER NOT NULL, last INTEGER,
+  machines INTEGER NOT NULL, percent_base, topups TEXT, stopped INTEGER NOT NULL,
+  -- The open lots, packed; NULL when they have spilled into the table below.
+  lots BLOB);
 
 CREATE TABLE lots (
   wallet INTEGER NOT NULL, place INTEGER NOT NULL, reason INTEGER NOT NULL, original NOT NULL,
