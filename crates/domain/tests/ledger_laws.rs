@@ -1,0 +1,375 @@
+//! Laws of the ledger under random commands, against a reference of a few lines.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::alert::settings::Settings;
+use domain::amount::{Amount, Rate};
+use domain::currency::Currency;
+use domain::customer::{Customer, NewCustomer};
+use domain::id::{CustomerId, EnvironmentId, PaywallId, TenantId, Ulid, WalletId};
+use domain::ledger::credit::{self, Credit};
+use domain::ledger::entry::{Activity, Details, Reason, Status};
+use domain::ledger::hold::{self, Capture, Reserve};
+use domain::ledger::log::Counters;
+use domain::ledger::replay::{Fault, Replay};
+use domain::ledger::spend::{self, Charge, Debit};
+use domain::ledger::{Account, Entry, Log, Record, Refusal, expiry};
+use domain::place::{EnvNo, Place};
+use domain::scope::{Cause, Scope};
+use domain::time::Timestamp;
+use domain::wallet::{PaywallLink, Wallet, WalletStatus, WalletType};
+use domain::webhook::catalogue::EventType;
+use proptest::prelude::*;
+
+/// A wallet and everything that its log has written.
+struct Bench {
+    account: Account,
+    counters: Counters,
+    records: Vec<Record>,
+    settings: Settings,
+    now: i64,
+}
+
+fn customer() -> Customer {
+    NewCustomer::named("alice").into_customer(
+        CustomerId(Ulid(1)),
+        Timestamp::from_millis(0),
+        "user",
+    )
+}
+
+fn wallet(of_paywall: bool, overdraft: i64) -> Wallet {
+    let link =
+        PaywallLink { id: PaywallId(Ulid(3)), no: 1, external_user: "alice".into(), decimals: 6 };
+    Wallet {
+        id: WalletId(Ulid(2)),
+        customer_id: CustomerId(Ulid(1)),
+        name: "Wallet".into(),
+        description: String::new(),
+        metadata: BTreeMap::new(),
+        currency: Currency::parse("usd").unwrap(),
+        wallet_type: WalletType::PrePaid,
+        status: WalletStatus::Active,
+        conversion_rate: Rate::ONE,
+        topup_conversion_rate: Rate::ONE,
+        allowed_price_types: Wallet::default_price_types(WalletType::PrePaid),
+        auto_topup: None,
+        alert_settings: None,
+        overdraft_limit: Amount::units(overdraft),
+        paywall: of_paywall.then_some(link),
+        created_at: Timestamp::from_millis(0),
+        updated_at: Timestamp::from_millis(0),
+        created_by: "user".into(),
+        updated_by: "user".into(),
+    }
+}
+
+impl Bench {
+    fn new(of_paywall: bool, overdraft: i64) -> Bench {
+        let (wallet, customer) = (Arc::new(wallet(of_paywall, overdraft)), Arc::new(customer()));
+        let settings = serde_json::json!({
+            "alert_enabled": true,
+            "critical": { "threshold": "50", "condition": "below" },
+        });
+        Bench {
+            account: Account::open(1, wallet, customer, (1, 1)),
+            counters: Counters::default(),
+            records: Vec::new(),
+            settings: Settings::from_json(&settings).unwrap(),
+            now: 1_000,
+        }
+    }
+
+    /// Runs a rule as the store does: what is due first.
+    fn run<R>(&mut self, rule: impl FnOnce(&mut Account, &mut Log<'_>) -> R) -> R {
+        let scope = Scope {
+            env: EnvNo::new(1),
+            environment: EnvironmentId(Ulid(5)),
+            tenant: TenantId(Ulid(6)),
+            live: false,
+        };
+        let mut log = Log {
+            scope,
+            now: Timestamp::from_millis(self.now),
+            counters: &mut self.counters,
+            records: &mut self.records,
+            alert_default: &self.settings,
+        };
+        expiry::post_due(&mut self.account, &mut log);
+        rule(&mut self.account, &mut log)
+    }
+
+    fn credit(
+        &mut self,
+        credits: Amount,
+        priority: Option<i64>,
+        lives_ms: Option<i64>,
+    ) -> Result<Place, Refusal> {
+        let expires_at = lives_ms.map(|ms| Timestamp::from_millis(self.now + ms));
+        let credit = Credit {
+            credits,
+            amount: credits,
+            reason: Reason::PurchasedCreditDirect,
+            activity: Activity::Deposit,
+            from: Reason::PurchasedCreditDirect.origin_account(),
+            priority,
+            expires_at,
+            details: Details::default(),
+            key: None,
+        };
+        self.run(|account, log| credit::add(account, log, &Cause::schedule(), credit, None))
+            .map(|(place, _)| place)
+    }
+
+    fn charge(&mut self, credits: Amount) -> Result<Place, Refusal> {
+        let ask = Charge { credits, ..Charge::default() };
+        self.run(|account, log| spend::charge(account, log, &Cause::schedule(), ask))
+    }
+
+    fn debit(&mut self, credits: Amount) -> Result<Place, Refusal> {
+        let ask = Debit { credits, details: Details::default() };
+        self.run(|account, log| spend::debit(account, log, &Cause::schedule(), ask))
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.records.iter().filter_map(|record| match record {
+            Record::Entry(entry) => Some(&**entry),
+            _ => None,
+        })
+    }
+
+    /// Names of every event, in order.
+    fn told(&self) -> Vec<&'static str> {
+        let mut told = Vec::new();
+        for record in &self.records {
+            match record {
+                Record::Entry(entry) => {
+                    told.extend(entry.announce.events().iter().map(|kind| kind.name()));
+                }
+                Record::Event(event) => told.push(event.kind.name()),
+                Record::Alert(_) => {}
+            }
+        }
+        told
+    }
+
+    fn replayed(&self) -> Result<(), Fault> {
+        let mut replay = Replay::of(&self.account);
+        for entry in self.entries() {
+            replay.apply(entry)?;
+        }
+        replay.compare(&self.account)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Credit(i64, Option<i64>, Option<i64>),
+    Charge(i64),
+    Debit(i64),
+    Reserve(i64, i64),
+    Capture(usize, i64),
+    Release(usize),
+    Wait(i64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (1..5_000_i64, prop::option::of(0..3_i64), prop::option::of(1..500_i64))
+            .prop_map(|(nanos, priority, lives)| Step::Credit(nanos, priority, lives)),
+        (1..3_000_i64).prop_map(Step::Charge),
+        (1..3_000_i64).prop_map(Step::Debit),
+        (1..3_000_i64, 1..300_i64).prop_map(|(nanos, lives)| Step::Reserve(nanos, lives)),
+        (0..4_usize, 1..3_000_i64).prop_map(|(hold, nanos)| Step::Capture(hold, nanos)),
+        (0..4_usize).prop_map(Step::Release),
+        (1..200_i64).prop_map(Step::Wait),
+    ]
+}
+
+fn amount(nanos: i64) -> Amount {
+    Amount::from_nanos(i128::from(nanos))
+}
+
+fn apply(bench: &mut Bench, step: &Step) -> Result<(), Refusal> {
+    let cause = Cause::schedule();
+    let hold_at = |bench: &Bench, index: usize| {
+        let holds = &bench.account.holds;
+        holds.get(index).map_or(Place::default(), |hold| hold.place)
+    };
+    match *step {
+        Step::Credit(nanos, priority, lives) => {
+            bench.credit(amount(nanos), priority, lives).map(drop)
+        }
+        Step::Charge(nanos) => bench.charge(amount(nanos)).map(drop),
+        Step::Debit(nanos) => bench.debit(amount(nanos)).map(drop),
+        Step::Reserve(nanos, lives) => {
+            let deadline = Timestamp::from_millis(bench.now + lives);
+            let details = Details::default();
+            let ask = Reserve { credits: amount(nanos), deadline, details, key: None };
+            bench.run(|account, log| hold::reserve(account, log, &cause, ask)).map(drop)
+        }
+        Step::Capture(index, nanos) => {
+            let hold = hold_at(bench, index);
+            let ask = Capture {
+                hold,
+                part: Some(amount(nanos)),
+                fee: Amount::ZERO,
+                details: Details::default(),
+                key: None,
+            };
+            bench.run(|account, log| hold::capture(account, log, &cause, ask)).map(drop)
+        }
+        Step::Release(index) => {
+            let hold = hold_at(bench, index);
+            bench
+                .run(|account, log| hold::release(account, log, &cause, hold, "released"))
+                .map(drop)
+        }
+        Step::Wait(ms) => {
+            bench.now += ms;
+            bench.run(|_, _| ());
+            Ok(())
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn every_sequence_keeps_the_invariants_and_replays(
+        of_paywall in any::<bool>(),
+        overdraft in 0..2_i64,
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let mut bench = Bench::new(of_paywall, overdraft);
+        for step in &steps {
+            let before = (bench.account.credits, bench.records.len());
+            let outcome = apply(&mut bench, step);
+            prop_assert_eq!(bench.account.broken_invariant(), None, "after {:?}", step);
+            let own: Amount = bench.entries().map(Entry::effect).sum();
+            prop_assert_eq!(own, bench.account.credits, "balance is the sum of its entries");
+            if let Err(refusal) = outcome {
+                let posted = bench.records[before.1..].iter().any(|record| matches!(record,
+                    Record::Entry(entry) if entry.reason != Some(Reason::CreditExpired)
+                        && entry.activity != Activity::Release));
+                prop_assert!(!posted, "{refusal} left something behind");
+            }
+        }
+        bench.replayed().map_err(|fault| TestCaseError::fail(fault.to_string()))?;
+    }
+
+    #[test]
+    fn charges_never_pass_the_floor(
+        overdraft in 0..3_i64,
+        charges in prop::collection::vec(1..4_000_000_000_i64, 1..40),
+    ) {
+        let mut bench = Bench::new(true, overdraft);
+        bench.credit(Amount::units(10), None, None).unwrap();
+        for nanos in charges {
+            let fits = amount(nanos) <= bench.account.available();
+            prop_assert_eq!(bench.charge(amount(nanos)).is_ok(), fits);
+            prop_assert!(bench.account.credits >= -Amount::units(overdraft));
+        }
+    }
+
+    #[test]
+    fn a_changed_digit_anywhere_breaks_the_proof(
+        steps in prop::collection::vec(step(), 5..30),
+        victim in any::<prop::sample::Index>(),
+        nanos in 1..100_i64,
+    ) {
+        let mut bench = Bench::new(true, 1);
+        bench.credit(Amount::units(1), None, None).unwrap();
+        for step in &steps {
+            let _ = apply(&mut bench, step);
+        }
+        let entries: Vec<usize> = (0..bench.records.len())
+            .filter(|index| matches!(bench.records[*index], Record::Entry(_)))
+            .collect();
+        let Record::Entry(entry) = &mut bench.records[entries[victim.index(entries.len())]] else {
+            unreachable!()
+        };
+        entry.credits += amount(nanos);
+        prop_assert!(bench.replayed().is_err());
+    }
+}
+
+#[test]
+fn a_lot_is_spendable_before_its_instant_and_not_at_it() {
+    let mut bench = Bench::new(true, 0);
+    bench.credit(Amount::units(5), None, Some(100)).unwrap();
+    bench.now += 99;
+    bench.charge(Amount::units(1)).unwrap();
+    bench.now += 1;
+    let refused = bench.charge(Amount::units(1));
+    assert!(
+        matches!(refused, Err(Refusal::InsufficientBalance { available, .. }) if available.is_zero())
+    );
+    let expired = bench.entries().last().unwrap();
+    assert_eq!(expired.reason, Some(Reason::CreditExpired));
+    assert_eq!(expired.at, Timestamp::from_millis(1_100));
+    assert_eq!(expired.credits, Amount::units(4));
+    assert!(bench.told().contains(&EventType::WALLET_CREDITS_EXPIRED.name()));
+}
+
+#[test]
+fn held_credits_survive_the_expiry_of_their_lot_and_expire_at_release() {
+    let mut bench = Bench::new(true, 0);
+    bench.credit(Amount::units(5), None, Some(100)).unwrap();
+    let deadline = Timestamp::from_millis(bench.now + 500);
+    let ask =
+        Reserve { credits: Amount::units(3), deadline, details: Details::default(), key: None };
+    let hold =
+        bench.run(|account, log| hold::reserve(account, log, &Cause::schedule(), ask)).unwrap();
+    bench.now += 200;
+    bench.run(|_, _| ());
+    assert_eq!((bench.account.credits, bench.account.held), (Amount::units(3), Amount::units(3)));
+    let capture = Capture {
+        hold,
+        part: Some(Amount::units(2)),
+        fee: Amount::ZERO,
+        details: Details::default(),
+        key: None,
+    };
+    bench.run(|account, log| hold::capture(account, log, &Cause::schedule(), capture)).unwrap();
+    assert_eq!(bench.account.credits, Amount::ZERO, "the released rest expired at once");
+    bench.replayed().unwrap();
+}
+
+#[test]
+fn alerts_follow_the_settled_balance_and_close_each_episode_once() {
+    let mut bench = Bench::new(false, 0);
+    let steps: [(&str, i64); 6] = [
+        ("credit", 100),
+        ("debit", 50),
+        ("debit", 10),
+        ("credit", 10),
+        ("credit", 1),
+        ("credit", 10),
+    ];
+    for (what, units) in steps {
+        let credits = Amount::units(units);
+        match what {
+            "credit" => bench.credit(credits, None, None).map(drop).unwrap(),
+            _ => bench.debit(credits).map(drop).unwrap(),
+        }
+    }
+    let alerts: Vec<&str> =
+        bench.told().into_iter().filter(|name| name.contains("credit_balance")).collect();
+    assert_eq!(alerts, ["wallet.credit_balance.dropped", "wallet.credit_balance.recovered"]);
+    assert!(bench.entries().all(|entry| entry.status == Status::Completed));
+}
+
+#[test]
+fn a_debt_is_filled_by_the_next_credit_first() {
+    let mut bench = Bench::new(false, 0);
+    bench.credit(Amount::units(5), None, None).unwrap();
+    bench.debit(Amount::units(8)).unwrap();
+    assert_eq!(bench.account.credits, Amount::units(-3));
+    bench.credit(Amount::units(10), None, None).unwrap();
+    assert_eq!(bench.account.credits, Amount::units(7));
+    assert_eq!(bench.account.lots[0].remaining, Amount::units(7));
+    bench.replayed().unwrap();
+}
