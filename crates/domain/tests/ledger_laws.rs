@@ -1,5 +1,7 @@
 //! Laws of the ledger under random commands, against a reference of a few lines.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

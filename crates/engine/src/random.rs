@@ -16,7 +16,10 @@ impl Random {
         Random::Seeded(Mutex::new(seed))
     }
 
-    /// Fills `bytes`. Without chance no secret can be made, so a system that has none stops here.
+    /// Fills `bytes`.
+    ///
+    /// # Panics
+    /// Where the system has no chance to give: no secret can be made then.
     pub fn fill(&self, bytes: &mut [u8]) {
         match self {
             Random::System => {

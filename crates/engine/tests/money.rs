@@ -1,5 +1,7 @@
 //! Money through the real engine on a real file: what a charge leaves behind, and what it never does.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
 use std::sync::Arc;
 
 use domain::amount::Amount;

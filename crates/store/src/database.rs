@@ -137,15 +137,17 @@ fn prepare(connection: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-fn applied(connection: &Connection) -> Result<Option<i64>, Error> {
-    Ok(connection
-        .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| row.get(0))
+/// Number of migrations that are applied; a file without our tables has none.
+fn applied(connection: &Connection) -> usize {
+    let schema = connection
+        .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| row.get::<_, i64>(0))
         .optional()
-        .unwrap_or(None))
+        .unwrap_or(None);
+    usize::try_from(schema.unwrap_or(0)).unwrap_or(0)
 }
 
 fn pending(connection: &Connection) -> Result<Vec<&'static str>, Error> {
-    let done = usize::try_from(applied(connection)?.unwrap_or(0)).unwrap_or(0);
+    let done = applied(connection);
     if done > MIGRATIONS.len() {
         return Err(Error::Open("the database was made by a newer release".into()));
     }
@@ -155,7 +157,7 @@ fn pending(connection: &Connection) -> Result<Vec<&'static str>, Error> {
 fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let done = usize::try_from(applied(&transaction)?.unwrap_or(0)).unwrap_or(0);
+    let done = applied(&transaction);
     for (_, sql) in MIGRATIONS.iter().skip(done) {
         transaction.execute_batch(sql)?;
     }

@@ -150,12 +150,11 @@ fn entry_heads(entry: &domain::ledger::Entry, wallet: &Wallet) -> Vec<Head> {
             let link = wallet.paywall.as_ref().filter(|_| of_paywall);
             let sequence = if of_paywall { paywall_sequence } else { entry.sequence };
             paywall_sequence += u64::from(of_paywall);
-            let (subject, order_key) = match link {
-                Some(link) => paywall_names(link.id, Some(wallet.customer_id)),
-                None => {
-                    let name = format!("wallet:{}", wallet.id);
-                    (name.clone(), name)
-                }
+            let (subject, order_key) = if let Some(link) = link {
+                paywall_names(link.id, Some(wallet.customer_id))
+            } else {
+                let name = format!("wallet:{}", wallet.id);
+                (name.clone(), name)
             };
             Head {
                 place: entry.place.offset(offset),

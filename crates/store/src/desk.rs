@@ -3,6 +3,7 @@
 //! One writer owns the embedded database, so what it has loaded stays true until it writes. Whatever
 //! fails, the part of the memory that it touched is forgotten and loaded again.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -95,11 +96,10 @@ impl Desk {
         connection: &Connection,
         env: EnvNo,
     ) -> Result<&mut EnvDesk, Error> {
-        if !self.envs.contains_key(&env) {
-            self.envs.insert(env, load_env(connection, env)?);
-        }
-        let missing = || Error::corrupt("environments", i64::from(env.get()), "is missing");
-        self.envs.get_mut(&env).ok_or_else(missing)
+        Ok(match self.envs.entry(env) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(load_env(connection, env)?),
+        })
     }
 
     /// Ids and time of the environment.
@@ -117,12 +117,12 @@ impl Desk {
         env: EnvNo,
         wallet: i64,
     ) -> Result<bool, Error> {
-        if !self.slots.contains_key(&wallet) {
+        if let Entry::Vacant(unknown) = self.slots.entry(wallet) {
             let Some(account) = accounts::load(Read { connection }, wallet)? else {
                 return Ok(false);
             };
             let timer = timers::of_wallet(connection, env, wallet)?;
-            self.slots.insert(wallet, Slot { account, timer, touched: false });
+            unknown.insert(Slot { account, timer, touched: false });
         }
         let Some(link) =
             self.slots.get(&wallet).and_then(|slot| slot.account.wallet.paywall.as_ref())
@@ -141,9 +141,8 @@ impl Desk {
         no: i64,
     ) -> Result<(), Error> {
         let desk = self.env(connection, env)?;
-        if !desk.counters.paywalls.contains_key(&no) {
-            let last = counter(connection, env, &format!("paywall:{no}"))?;
-            desk.counters.paywalls.insert(no, last);
+        if let Entry::Vacant(unknown) = desk.counters.paywalls.entry(no) {
+            unknown.insert(counter(connection, env, &format!("paywall:{no}"))?);
         }
         Ok(())
     }
@@ -155,9 +154,8 @@ impl Desk {
         subject: &str,
     ) -> Result<(), Error> {
         let desk = self.env(connection, env)?;
-        if !desk.counters.subjects.contains_key(subject) {
-            let last = counter(connection, env, subject)?;
-            desk.counters.subjects.insert(subject.to_owned(), last);
+        if let Entry::Vacant(unknown) = desk.counters.subjects.entry(subject.to_owned()) {
+            unknown.insert(counter(connection, env, subject)?);
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ impl From<rusqlite::types::FromSqlError> for Error {
 }
 
 impl Error {
-    pub fn corrupt(table: &'static str, row: i64, problem: impl ToString) -> Error {
+    pub fn corrupt(table: &'static str, row: i64, problem: impl std::fmt::Display) -> Error {
         Error::Corrupt { table, row, problem: problem.to_string() }
     }
 

@@ -3,6 +3,7 @@
 //! The feed merges both. Bodies of entries are rendered from the versions that the entry names.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
 use std::sync::Arc;
 
 use domain::customer::Customer;
@@ -191,14 +192,14 @@ impl Versions {
         entry: &Entry,
     ) -> Result<(Arc<Wallet>, Arc<Customer>), Error> {
         let key = (entry.wallet_no, entry.wallet_version);
-        if !self.wallets.contains_key(&key) {
+        if let Slot::Vacant(unknown) = self.wallets.entry(key) {
             let mut select = connection.prepare_cached(
                 "SELECT body FROM wallet_versions WHERE wallet = ?1 AND version = ?2",
             )?;
             let body: String = select.query_row(params![key.0, key.1], |row| row.get(0))?;
             let wallet = serde_json::from_str(&body)
                 .map_err(|problem| Error::corrupt("wallet_versions", key.0, problem))?;
-            self.wallets.insert(key, Arc::new(wallet));
+            unknown.insert(Arc::new(wallet));
         }
         let wallet = self.wallets[&key].clone();
         let customer = self.customer(connection, entry)?;
@@ -207,7 +208,7 @@ impl Versions {
 
     fn customer(&mut self, connection: &Connection, entry: &Entry) -> Result<Arc<Customer>, Error> {
         let key = (entry.wallet_no, entry.customer_version);
-        if !self.customers.contains_key(&key) {
+        if let Slot::Vacant(unknown) = self.customers.entry(key) {
             let mut select = connection.prepare_cached(
                 "SELECT v.body FROM customer_versions v JOIN wallets w ON w.customer = v.customer
                  WHERE w.no = ?1 AND v.version = ?2",
@@ -215,7 +216,7 @@ impl Versions {
             let body: String = select.query_row(params![key.0, key.1], |row| row.get(0))?;
             let customer = serde_json::from_str(&body)
                 .map_err(|problem| Error::corrupt("customer_versions", key.0, problem))?;
-            self.customers.insert(key, Arc::new(customer));
+            unknown.insert(Arc::new(customer));
         }
         Ok(self.customers[&key].clone())
     }

@@ -63,7 +63,7 @@ pub trait Job: Send {
 struct Work<T, E, F, R> {
     scope: Scope,
     light: bool,
-    work: F,
+    run: F,
     reply: R,
     result: Option<Result<T, E>>,
 }
@@ -84,7 +84,7 @@ where
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> bool {
-        let result = (self.work)(tx);
+        let result = (self.run)(tx);
         let kept = result.is_ok();
         self.result = Some(result);
         kept
@@ -111,7 +111,7 @@ where
     T: Send + 'static,
     E: From<Error> + Send + 'static,
 {
-    Box::new(Work { scope, light, work, reply, result: None })
+    Box::new(Work { scope, light, run: work, reply, result: None })
 }
 
 /// The handle of the writer thread. It ends when the last handle is closed.

@@ -31,6 +31,7 @@ pub struct AlertBody {
 
 /// The numbers are those that crossed: settled ones, and real-time ones, which in this stage agree.
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "these are the names on the wire")]
 struct Alert<'a> {
     state: Level,
     previous_state: Level,

@@ -54,7 +54,7 @@ pub fn add(
     let place = post(account, log, cause, credit);
     let parent = place.transaction_id(log.now);
     let bonus_place = bonus.map(|bonus| {
-        let row = bonus_row(account, bonus, priority, parent);
+        let row = bonus_row(account, &bonus, priority, parent);
         post(account, log, cause, row)
     });
     account.percent_base = Some(total);
@@ -64,7 +64,7 @@ pub fn add(
 
 fn bonus_row(
     account: &Account,
-    bonus: Bonus,
+    bonus: &Bonus,
     priority: Option<i64>,
     parent: crate::id::TransactionId,
 ) -> Credit {

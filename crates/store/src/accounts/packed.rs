@@ -43,8 +43,8 @@ fn read_lot(rest: &mut &[u8]) -> Option<Lot> {
         original: Amount::from_nanos(pull(rest)?),
         remaining: Amount::from_nanos(pull(rest)?),
         held: Amount::from_nanos(pull(rest)?),
-        priority: pull_maybe(rest)?,
-        expires_at: pull_maybe(rest)?.map(Timestamp::from_millis),
+        priority: pull_maybe(rest)?.value,
+        expires_at: pull_maybe(rest)?.value.map(Timestamp::from_millis),
     })
 }
 
@@ -89,11 +89,17 @@ fn push_maybe(bytes: &mut Vec<u8>, number: Option<i64>) {
     }
 }
 
-/// The outer `None` is an end of the bytes.
-fn pull_maybe(rest: &mut &[u8]) -> Option<Option<i64>> {
+/// What may be absent.
+struct Maybe {
+    value: Option<i64>,
+}
+
+/// `None` is an end of the bytes.
+fn pull_maybe(rest: &mut &[u8]) -> Option<Maybe> {
     let (&there, tail) = rest.split_first()?;
     *rest = tail;
-    if there == 0 { Some(None) } else { Some(Some(small(pull(rest)?)?)) }
+    let value = if there == 0 { None } else { Some(small(pull(rest)?)?) };
+    Some(Maybe { value })
 }
 
 #[cfg(test)]
