@@ -39,6 +39,12 @@ impl Engine {
         .await
     }
 
+    /// Proves that the database takes a write now.
+    pub async fn check_writable(&self) -> Result<(), Error> {
+        let now = self.real_now();
+        self.change_above(move |tx| Ok(store::gauges::probe(tx.write()?, now)?)).await
+    }
+
     /// Runs a command that belongs to no environment yet.
     async fn change_above<T: Send + 'static>(
         &self,

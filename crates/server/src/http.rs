@@ -5,17 +5,25 @@
 
 pub mod answer;
 pub mod call;
+pub mod docs;
 pub mod errors;
 pub mod health;
 pub mod paywall_users;
 pub mod route;
 pub mod spec;
+pub mod test_clock;
+pub mod verify;
 
 use crate::app::App;
 
 /// Every route of the API, in the order of the docs.
 pub fn routes() -> route::Routes {
-    route::Routes::default().merge(paywall_users::routes()).merge(health::routes())
+    route::Routes::default()
+        .merge(paywall_users::routes())
+        .merge(test_clock::routes())
+        .merge(verify::routes())
+        .merge(health::routes())
+        .merge(docs::routes())
 }
 
 /// The router of a running server.

@@ -16,6 +16,7 @@ pub mod desk;
 pub mod entries;
 pub mod error;
 pub mod events;
+pub mod gauges;
 pub mod idempotency;
 pub mod identities;
 pub mod keys;

@@ -26,6 +26,13 @@ impl Answer {
         Answer::Whole { status, body, headers: Vec::new() }
     }
 
+    /// A page or a text that is not JSON.
+    pub fn text(kind: &'static str, body: impl Into<Bytes>) -> Answer {
+        let mut response = Response::new(Body::from(body.into()));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        Answer::Raw(Box::new(response))
+    }
+
     /// 204.
     pub fn nothing() -> Answer {
         Answer::Whole { status: StatusCode::NO_CONTENT, body: Bytes::new(), headers: Vec::new() }
@@ -40,11 +47,12 @@ impl Answer {
 
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Answer {
-        let (Answer::Whole { headers, .. }, Ok(value)) = (&mut self, HeaderValue::from_str(value))
-        else {
-            return self;
-        };
-        headers.push((HeaderName::from_static(name), value));
+        let Ok(value) = HeaderValue::from_str(value) else { return self };
+        let name = HeaderName::from_static(name);
+        match &mut self {
+            Answer::Whole { headers, .. } => headers.push((name, value)),
+            Answer::Raw(response) => drop(response.headers_mut().insert(name, value)),
+        }
         self
     }
 

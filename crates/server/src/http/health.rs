@@ -1,6 +1,7 @@
 //! `/livez`, `/readyz`, `/health`, `/metrics`: no key, and no tenant's data.
 
 use axum::http::{Method, StatusCode};
+use engine::Error;
 use serde_json::json;
 
 use super::answer::Answer;
@@ -9,30 +10,78 @@ use super::route::{Access, Routes};
 use super::spec::Doc;
 use crate::app::App;
 
+const TAG: &str = "Health";
+
 pub fn routes() -> Routes {
-    let tag = "Health";
+    let public = Access::Public;
     Routes::default()
         .add(
             (Method::GET, "/livez"),
-            Access::Public,
-            Doc::new(tag, "livez", "Whether the process answers"),
+            public,
+            Doc::new(TAG, "livez", "Whether the process answers"),
             async |_, _| Ok(Answer::ok(&json!({ "status": "ok" }))),
         )
         .add(
             (Method::GET, "/readyz"),
-            Access::Public,
-            Doc::new(tag, "readyz", "Whether the process can take work"),
+            public,
+            Doc::new(TAG, "readyz", "Whether the process can take work"),
             readyz,
+        )
+        .add(
+            (Method::GET, "/health"),
+            public,
+            Doc::new(TAG, "health", "Whether every invariant holds"),
+            health,
+        )
+        .add(
+            (Method::POST, "/health"),
+            public,
+            Doc::new(TAG, "healthPost", "Whether every invariant holds"),
+            health,
+        )
+        .add(
+            (Method::GET, "/metrics"),
+            public,
+            Doc::new(TAG, "metrics", "What the process counts, as Prometheus text"),
+            metrics,
         )
 }
 
-async fn readyz(app: App, _: Call) -> Result<Answer, engine::Error> {
-    let written = app.engine.read(|read| Ok(store::tenants::environments(read)?.len())).await;
-    Ok(match written {
-        Ok(_) => Answer::ok(&json!({ "status": "ok" })),
-        Err(_) => Answer::json(
-            StatusCode::SERVICE_UNAVAILABLE,
-            &json!({ "status": "unavailable", "failed": ["database"] }),
-        ),
-    })
+/// A migration cannot be pending here: the server does not open such a database.
+async fn readyz(app: App, _: Call) -> Result<Answer, Error> {
+    let mut failed = Vec::new();
+    if app.is_stopping() {
+        failed.push("stopping");
+    } else if let Err(error) = app.engine.check_writable().await {
+        let full = error.to_string().contains("disk is full");
+        failed.push(if full { "disk" } else { "database" });
+    }
+    if failed.is_empty() {
+        return Ok(Answer::ok(&json!({ "status": "ok" })));
+    }
+    let body = json!({ "status": "unavailable", "failed": failed });
+    Ok(Answer::json(StatusCode::SERVICE_UNAVAILABLE, &body))
+}
+
+async fn health(app: App, _: Call) -> Result<Answer, Error> {
+    let stopped = app.engine.read(|read| Ok(store::gauges::stopped(read)?)).await?;
+    Ok(Answer::ok(&match stopped {
+        0 => json!({ "status": "ok" }),
+        _ => json!({ "status": "degraded", "rules": ["wallet_invariant"] }),
+    }))
+}
+
+async fn metrics(app: App, _: Call) -> Result<Answer, Error> {
+    let found = app.engine.read(|read| Ok(store::gauges::load(read)?)).await?;
+    let now = app.engine.real_now();
+    let pending = found.oldest_pending.map_or(0, |at| (now.millis() - at.millis()).max(0) / 1_000);
+    let size = std::fs::metadata(app.engine.database().path()).map_or(0, |file| file.len());
+    let text = app.metrics.render(&[
+        ("farebox_holds_open", found.holds_open.to_string()),
+        ("farebox_webhook_oldest_pending_seconds", pending.to_string()),
+        ("farebox_wallets_stopped", found.wallets_stopped.to_string()),
+        ("farebox_writer_waiting", app.engine.writer_waiting().to_string()),
+        ("farebox_db_size_bytes", size.to_string()),
+    ]);
+    Ok(Answer::text("text/plain; version=0.0.4", text))
 }

@@ -1,6 +1,8 @@
 //! What a route's declaration says about itself, and the OpenAPI document made of all of them.
 
 pub mod document;
+pub mod schema;
+pub mod shapes;
 
 pub use document::{document, document_text};
 

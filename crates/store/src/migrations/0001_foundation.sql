@@ -73,6 +73,8 @@ CREATE TABLE balances (
   -- The open lots, packed; NULL when they have spilled into the table below.
   lots BLOB);
 
+CREATE INDEX balances_stopped ON balances (wallet) WHERE stopped = 1;
+
 CREATE TABLE lots (
   wallet INTEGER NOT NULL, place INTEGER NOT NULL, reason INTEGER NOT NULL, original NOT NULL,
   remaining NOT NULL, held NOT NULL, priority INTEGER, expires_at INTEGER,

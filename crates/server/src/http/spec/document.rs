@@ -1,13 +1,174 @@
-//! The OpenAPI document.
+//! The OpenAPI 3.1 document, made of the declarations: what is not declared is not served.
 
-use serde_json::{Value, json};
+use axum::http::Method;
+use domain::role::Needs;
+use serde_json::{Map, Value, json};
 
-use super::super::route::Routes;
+use super::super::route::{Access, Route, Routes};
+use super::schema;
+use super::shapes::{self, Shape};
 
-pub fn document(_routes: &Routes) -> Value {
-    json!({ "openapi": "3.1.0" })
-}
-
+/// The document as it is served and checked in.
 pub fn document_text(routes: &Routes) -> String {
     serde_json::to_string_pretty(&document(routes)).unwrap_or_default()
+}
+
+pub fn document(routes: &Routes) -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for route in &routes.all {
+        let method = route.method.as_str().to_lowercase();
+        let item = paths.entry(route.path).or_insert_with(|| json!({}));
+        item[method] = operation(route);
+    }
+    let named = shapes::components().into_iter();
+    let schemas: Map<String, Value> =
+        named.map(|(name, schema)| (name.to_owned(), schema)).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Farebox",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Billing, wallets, paywalls and webhooks.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": "/" }],
+        "tags": tags(routes),
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "apiKey": { "type": "apiKey", "in": "header", "name": "x-api-key" },
+                "paywallKey": { "type": "apiKey", "in": "header", "name": "X-Paywall-Key" },
+                "paywallBearer": { "type": "http", "scheme": "bearer" },
+            },
+            "schemas": schemas,
+        },
+    })
+}
+
+fn tags(routes: &Routes) -> Vec<Value> {
+    let mut names: Vec<&str> = Vec::new();
+    for route in &routes.all {
+        if !names.contains(&route.doc.tag) {
+            names.push(route.doc.tag);
+        }
+    }
+    names.into_iter().map(|name| json!({ "name": name })).collect()
+}
+
+fn operation(route: &Route) -> Value {
+    let shape = shapes::of(route.doc.operation);
+    let mut operation = json!({
+        "operationId": route.doc.operation,
+        "tags": [route.doc.tag],
+        "summary": route.doc.summary,
+        "security": security(route.access),
+        "responses": responses(route, shape.as_ref()),
+    });
+    let parameters = parameters(route);
+    if !parameters.is_empty() {
+        operation["parameters"] = json!(parameters);
+    }
+    if let Some(needs) = needs(route.access) {
+        operation["x-needs"] = json!(format!("{}:{}", needs.entity, needs.action));
+    }
+    if let Some(body) = body(route, shape.as_ref()) {
+        let content = json!({ "application/json": { "schema": body } });
+        operation["requestBody"] = json!({ "required": true, "content": content });
+    }
+    operation
+}
+
+fn body(route: &Route, shape: Option<&Shape>) -> Option<Value> {
+    let takes = [Method::POST, Method::PUT, Method::PATCH].contains(&route.method);
+    match shape {
+        Some(shape) => shape.body.clone(),
+        None => takes.then(schema::any_object),
+    }
+}
+
+fn needs(access: Access) -> Option<Needs> {
+    match access {
+        Access::Key(needs) | Access::Either(needs) => Some(needs),
+        Access::Public | Access::Paywall => None,
+    }
+}
+
+fn security(access: Access) -> Value {
+    match access {
+        Access::Public => json!([]),
+        Access::Key(_) => json!([{ "apiKey": [] }]),
+        Access::Paywall => json!([{ "paywallKey": [] }, { "paywallBearer": [] }]),
+        Access::Either(_) => {
+            json!([{ "apiKey": [] }, { "paywallKey": [] }, { "paywallBearer": [] }])
+        }
+    }
+}
+
+/// Names in the path, and the idempotency key of what changes something.
+fn parameters(route: &Route) -> Vec<Value> {
+    let names = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let mut parameters: Vec<Value> = names
+        .map(|name| {
+            let name = name.trim_start_matches('*');
+            json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
+        })
+        .collect();
+    if route.method == Method::POST && route.access != Access::Public {
+        parameters.push(json!({
+            "name": "Idempotency-Key", "in": "header", "required": false,
+            "schema": { "type": "string", "maxLength": 255 },
+        }));
+    }
+    parameters
+}
+
+fn responses(route: &Route, shape: Option<&Shape>) -> Value {
+    let mut responses = Map::new();
+    let status = shape.map_or(200, |shape| shape.status);
+    let answer = match shape {
+        Some(shape) => shape.answer.clone(),
+        None => Some(json!({})),
+    };
+    let mut success = json!({ "description": route.doc.summary });
+    if let Some(schema) = answer {
+        success["content"] = json!({ "application/json": { "schema": schema } });
+    }
+    responses.insert(status.to_string(), success);
+    for (status, description) in errors(route) {
+        let schema = schema::named(match route.access {
+            Access::Paywall => "PaywallError",
+            _ => "Error",
+        });
+        let content = json!({ "application/json": { "schema": schema } });
+        let refused = json!({ "description": description, "content": content });
+        responses.insert((*status).to_owned(), refused);
+    }
+    Value::Object(responses)
+}
+
+type Errors = &'static [(&'static str, &'static str)];
+
+fn errors(route: &Route) -> Errors {
+    const PUBLIC: Errors = &[("503", "The process cannot take work now")];
+    const READS: Errors = &[
+        ("400", "The request is wrong"),
+        ("401", "The key is missing or unknown"),
+        ("403", "The key may not do this"),
+        ("404", "There is no such thing here"),
+        ("503", "The process cannot take work now"),
+    ];
+    const WRITES: Errors = &[
+        ("400", "The request is wrong"),
+        ("401", "The key is missing or unknown"),
+        ("403", "The key may not do this"),
+        ("404", "There is no such thing here"),
+        ("409", "The state of the thing does not allow it"),
+        ("422", "The idempotency key was used with another body"),
+        ("503", "The change cannot be recorded now; nothing was written"),
+    ];
+    match route.access {
+        Access::Public => PUBLIC,
+        _ if route.method == Method::GET => READS,
+        _ => WRITES,
+    }
 }
