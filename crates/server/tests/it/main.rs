@@ -1,3 +1,18 @@
 //! Black-box tests of the whole server over HTTP, one binary; a file a part of the product.
 
+mod access;
+mod clock;
 mod harness;
+mod operations;
+mod proof;
+
+use domain::scope::Cause;
+use serde_json::json;
+use testkit::TestApp;
+
+/// The key of a new paywall of the first tenant.
+async fn paywall_key(app: &TestApp) -> String {
+    let body = json!({ "name": "Demo", "currency": "USD" });
+    let made = app.engine.create_paywall(app.scope, Cause::schedule(), body).await.unwrap();
+    made.api_key
+}

@@ -1,0 +1,38 @@
+//! What operators and readers of the docs ask: health, metrics, the document, the page.
+
+use testkit::TestApp;
+
+#[tokio::test]
+async fn health_routes_need_no_key_and_hold_no_tenants_data() {
+    let app = TestApp::start().await;
+    let client = reqwest::Client::new();
+    for path in ["/livez", "/readyz", "/health"] {
+        let answer = client.get(format!("{}{path}", app.base)).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        let body: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(body["status"], "ok", "{path}");
+    }
+    let posted = client.post(format!("{}/health", app.base)).send().await.unwrap();
+    assert_eq!(posted.status(), 200);
+    app.get("/v1/nowhere", &app.key).await;
+    app.get("/v1/test-clock", "an unknown key").await;
+    let text = client.get(format!("{}/metrics", app.base)).send().await.unwrap();
+    let text = text.text().await.unwrap();
+    let clock = "surface=\"billing\",route=\"GET /v1/test-clock\",status=\"401\"} 1";
+    assert!(text.contains(clock), "{text}");
+    assert!(text.contains("farebox_refusals_total{reason=\"unauthorized\"} 1"), "{text}");
+    assert!(!text.contains(&app.scope.tenant.to_string()));
+}
+
+#[tokio::test]
+async fn the_docs_page_names_every_call_and_runs_nothing() {
+    let app = TestApp::start().await;
+    let answer = reqwest::get(format!("{}/docs", app.base)).await.unwrap();
+    let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    let page = answer.text().await.unwrap();
+    for route in &server::http::routes().all {
+        assert!(page.contains(route.doc.summary.split('\'').next().unwrap()), "{}", route.path);
+    }
+    assert!(!page.contains("<script"));
+}
