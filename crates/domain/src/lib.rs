@@ -16,6 +16,8 @@ pub mod paywall;
 pub mod place;
 pub mod role;
 pub mod scope;
+pub mod setting;
 pub mod time;
+pub mod topup_bonus;
 pub mod wallet;
 pub mod webhook;

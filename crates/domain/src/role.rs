@@ -144,6 +144,21 @@ pub fn grants_permit(grants: &[Grant], needs: Needs) -> bool {
     grants.iter().any(|grant| grant.permits(needs))
 }
 
+/// Whether everything that `wanted` permits is permitted by `held` too.
+pub fn grants_cover(held: &[Grant], wanted: &[Grant]) -> bool {
+    let all = Entity::ALL.iter().flat_map(|&one| [Needs::read(one), Needs::write(one)]);
+    let mut asked = all.filter(|&needs| grants_permit(wanted, needs));
+    asked.all(|needs| grants_permit(held, needs))
+}
+
+/// The grants of a publishable key.
+pub fn publishable_grants() -> Vec<Grant> {
+    let all = Entity::ALL.iter().map(|&entity| Needs::read(entity));
+    all.filter(|&needs| publishable_permits(needs))
+        .map(|needs| Grant::Scope(needs.entity, needs.action))
+        .collect()
+}
+
 /// What a publishable key may do: read what is for sale.
 pub const fn publishable_permits(needs: Needs) -> bool {
     let for_sale = matches!(needs.entity, Entity::Plan | Entity::Price | Entity::Feature);
@@ -239,6 +254,26 @@ mod tests {
                 all_needs().filter(|&other| grants_permit(&[grant], other)).collect();
             let expected = if needs.is_guarded() { vec![] } else { vec![needs] };
             assert_eq!(permitted, expected, "{grant}");
+        }
+    }
+
+    #[test]
+    fn nobody_gives_more_than_they_hold() {
+        let grants = |texts: &[&str]| -> Vec<Grant> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let table: [(&[&str], &[&str], bool); 8] = [
+            (&["super_admin"], &["super_admin"], true),
+            (&["all_writer"], &["super_admin"], false),
+            (&["all_writer"], &["all_reader", "wallet:write"], true),
+            (&["all_reader"], &["wallet:read", "event_reader"], true),
+            (&["all_reader"], &["wallet:write"], false),
+            (&["event:read", "event:write"], &["event_reader", "event_ingestor"], true),
+            (&["wallet:read"], &["all_reader"], false),
+            (&[], &["event:read"], false),
+        ];
+        for (held, wanted, expected) in table {
+            assert_eq!(grants_cover(&grants(held), &grants(wanted)), expected, "{held:?}");
         }
     }
 
