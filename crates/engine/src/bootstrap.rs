@@ -6,8 +6,12 @@ use domain::place::EnvNo;
 use domain::role::Role;
 use domain::scope::{Actor, ActorKind, Cause, Scope, Source};
 
+use store::Tx;
+use store::members::{Member, Profile, Wanted};
+
 use crate::error::Error;
 use crate::keys::{self, KeyPlan};
+use crate::members::PERSON;
 use crate::run::Engine;
 
 impl Engine {
@@ -73,17 +77,45 @@ impl Engine {
             expires_at: None,
             supplied: Some(text.to_owned()),
         };
-        let mut mint = Mint::new(u64::from_be_bytes(self.random.bytes()));
-        let cause = Cause {
-            actor: Actor {
+        let text = text.to_owned();
+        self.change(scope, move |tx| {
+            let owner = owner(tx)?;
+            let actor = Actor {
                 source: Source::System,
                 kind: ActorKind::PaywallOwner,
-                id: UserId(mint.next(self.real_now())).to_string(),
-            },
-            request: None,
-            idempotency_key: None,
-        };
-        let text = text.to_owned();
-        self.change(scope, move |tx| keys::insert(tx, &cause, &plan, &text).map(drop)).await
+                id: owner.to_string(),
+            };
+            let cause = Cause { actor, request: None, idempotency_key: None };
+            keys::insert(tx, &cause, &plan, &text).map(drop)
+        })
+        .await
     }
+}
+
+/// Who holds the keys that the operator supplies: the tenant's first person, made where missing.
+fn owner(tx: &mut Tx<'_>) -> Result<UserId, Error> {
+    let (scope, now) = (tx.scope(), tx.now());
+    let people = Wanted {
+        kind: Some(PERSON.to_owned()),
+        status: "published".to_owned(),
+        ..Wanted::default()
+    };
+    if let Some(first) = store::members::list(tx.read()?, &scope, &people)?.pop() {
+        return Ok(first.id);
+    }
+    let profile = Profile {
+        name: "owner".to_owned(),
+        roles: vec![Role::SuperAdmin.as_str().to_owned()],
+        ..Profile::default()
+    };
+    let owner = Member {
+        id: UserId(tx.mint()),
+        kind: PERSON.to_owned(),
+        status: "published".to_owned(),
+        profile,
+        created_at: now,
+        updated_at: now,
+    };
+    store::members::insert(tx.write()?, scope.tenant, &owner)?;
+    Ok(owner.id)
 }

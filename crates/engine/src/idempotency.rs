@@ -9,6 +9,7 @@ use store::idempotency::Worked;
 use store::replies::{self, StoredReply};
 
 use crate::error::Error;
+use crate::random::Random;
 use crate::run::Engine;
 
 /// A finished answer: status and body as they go out.
@@ -23,6 +24,16 @@ pub enum Prior {
     Reply(Reply),
     Entry(Box<Entry>),
 }
+
+/// An answer with a secret in it, and the same without.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    pub clear: Reply,
+    pub masked: Reply,
+}
+
+/// First byte of a kept body that is sealed; JSON never begins with it.
+const SEALED: u8 = 0;
 
 /// An answer, and whether it is a first one's copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +108,39 @@ impl Engine {
                 keep(tx, key, &reply)?;
             }
             Ok(Answered { reply, replayed: false })
+        })
+        .await
+    }
+
+    /// As `once`, for an answer that shows a secret. What is kept for a repeat is sealed with the
+    /// operator's key; without one, a repeat shows the answer with the secret masked.
+    pub async fn once_shown<T>(
+        &self,
+        scope: Scope,
+        key: Option<KeyUse>,
+        mut work: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+        render: impl Fn(&T) -> Shown + Send + 'static,
+    ) -> Result<Answered, Error> {
+        let seal = self.seal.clone();
+        let chance = Random::seeded(u64::from_be_bytes(self.random.bytes()));
+        self.change(scope, move |tx| {
+            let Some(key) = &key else {
+                return Ok(Answered { reply: render(&work(tx)?).clear, replayed: false });
+            };
+            let place = format!("replies.body:{} {}", key.route, key.key);
+            if let Some(Prior::Reply(mut reply)) = prior(tx, key)? {
+                if let Some((&SEALED, sealed)) = reply.body.split_first() {
+                    reply.body = seal.open(scope.tenant, &place, sealed)?;
+                }
+                return Ok(Answered { reply, replayed: true });
+            }
+            let shown = render(&work(tx)?);
+            let kept = match seal.seal(&chance, scope.tenant, &place, &shown.clear.body) {
+                Ok(sealed) => Reply { body: [&[SEALED], &sealed[..]].concat(), ..shown.clear },
+                Err(_) => shown.masked,
+            };
+            keep(tx, key.clone(), &kept)?;
+            Ok(Answered { reply: shown.clear, replayed: false })
         })
         .await
     }

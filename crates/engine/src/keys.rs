@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use domain::id::SecretId;
+use domain::id::{SecretId, UserId};
 use domain::key::{self, KeyError, KeyKind};
 use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
@@ -42,9 +43,14 @@ impl Engine {
         let found = match self.keys.get(&hash) {
             Some(found) => found,
             None => {
+                let forgotten = self.keys_forgotten.load(Ordering::Acquire);
                 let stored = self.read_now(|read| Ok(store::keys::find_by_hash(read, &hash)?))?;
                 let found = Arc::new(stored.ok_or_else(unknown_key)?);
                 self.keys.insert(hash, found.clone());
+                // A key that changed while it was read must not stay as it was.
+                if self.keys_forgotten.load(Ordering::Acquire) != forgotten {
+                    self.keys.remove(&hash);
+                }
                 found
             }
         };
@@ -62,6 +68,7 @@ impl Engine {
 
     /// Forgets a key that changed, before the change is answered.
     pub fn forget_key(&self, hash: &[u8; 32]) {
+        self.keys_forgotten.fetch_add(1, Ordering::AcqRel);
         self.keys.remove(hash);
     }
 
@@ -93,12 +100,24 @@ impl Engine {
     }
 }
 
-/// Inserts a key of this text.
+/// Inserts a key of this text that belongs to whoever causes it.
 pub fn insert(
     tx: &mut Tx<'_>,
     cause: &Cause,
     plan: &KeyPlan,
     text: &str,
+) -> Result<StoredKey, Error> {
+    let owner = (cause.actor.id.parse().ok(), "user".to_owned());
+    insert_owned(tx, cause, plan, text, owner)
+}
+
+/// Inserts a key of this text for its owner: a member, and the member's kind.
+pub fn insert_owned(
+    tx: &mut Tx<'_>,
+    cause: &Cause,
+    plan: &KeyPlan,
+    text: &str,
+    (user, user_type): (Option<UserId>, String),
 ) -> Result<StoredKey, Error> {
     let now = tx.now();
     let mut key = StoredKey {
@@ -112,8 +131,8 @@ pub fn insert(
         last_four: key::last_four(text),
         name: plan.name.clone(),
         grants: plan.grants.clone(),
-        user: cause.actor.id.parse().ok(),
-        user_type: "user".to_owned(),
+        user,
+        user_type,
         status: "published".to_owned(),
         expires_at: plan.expires_at,
         last_used_at: None,

@@ -4,21 +4,26 @@
 //! function in the file of its noun; it hands the writer a closure that loads what it needs, asks the
 //! domain to decide and writes what the domain returned.
 
+pub mod api_keys;
 pub mod audit;
 pub mod bootstrap;
 pub mod charges;
 pub mod clock;
 pub mod customers;
 pub mod deposits;
+pub mod environments;
 pub mod error;
 pub mod idempotency;
 pub mod keys;
+pub mod members;
 pub mod paywalls;
 pub mod random;
 pub mod run;
 pub mod seal;
 pub mod steps;
 pub mod test_clock;
+pub mod settings;
+pub mod tenants;
 pub mod topup_links;
 pub mod users;
 pub mod verify;

@@ -1,6 +1,7 @@
 //! The engine itself, and the two ways in: `change` through the writer, `read` through a reader.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use domain::id::{Mint, RequestId};
 use domain::scope::Scope;
@@ -42,6 +43,8 @@ pub struct Engine {
     requests: Mutex<Mint>,
     /// Keys by the hash of their text. Ends with a change of the key, before it is answered.
     pub(crate) keys: Cache<[u8; 32], Arc<StoredKey>>,
+    /// Counts the keys that were forgotten.
+    pub(crate) keys_forgotten: AtomicU64,
     /// Paywalls by their number.
     pub(crate) paywalls: Cache<i64, Arc<StoredPaywall>>,
     /// (paywall, external user) → wallet number.
@@ -78,6 +81,7 @@ impl Engine {
             seal: settings.seal,
             public_url: settings.public_url,
             keys: Cache::new(CACHED_MAX),
+            keys_forgotten: AtomicU64::new(0),
             paywalls: Cache::new(CACHED_MAX),
             sights: Cache::new(CACHED_MAX),
             handovers: Mutex::new(Some(receiver)),

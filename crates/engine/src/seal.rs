@@ -16,6 +16,7 @@ use crate::random::Random;
 const NONCE_BYTES: usize = 12;
 
 /// The operator's key, or none: then nothing can be sealed.
+#[derive(Clone)]
 pub struct Seal {
     master: Option<[u8; 32]>,
 }

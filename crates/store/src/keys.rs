@@ -2,6 +2,7 @@
 
 use domain::id::{EnvironmentId, SecretId, TenantId, UserId};
 use domain::place::EnvNo;
+use domain::role::Grant;
 use domain::scope::Scope;
 use domain::time::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
@@ -38,6 +39,12 @@ pub struct StoredKey {
     pub created_by: String,
     /// The tenant may not act.
     pub tenant_suspended: bool,
+}
+
+impl StoredKey {
+    pub fn grants(&self) -> Vec<Grant> {
+        self.grants.iter().filter_map(|text| text.parse().ok()).collect()
+    }
 }
 
 const SELECT: &str = "SELECT k.no, k.id, k.env, e.id, t.id, e.live, k.kind, k.paywall, k.hash,
@@ -121,20 +128,30 @@ pub fn page(
     Ok((keys, total.cast_unsigned()))
 }
 
+/// Keys of a user that are not deleted, in every environment of the tenant.
+pub fn of_user(read: Read<'_>, scope: &Scope, user: UserId) -> Result<Vec<StoredKey>, Error> {
+    let mut select = read.connection.prepare_cached(&format!(
+        "{SELECT} WHERE t.id = ?1 AND k.user_id = ?2 AND k.status = 'published' ORDER BY k.no"
+    ))?;
+    let rows = select.query_map(params![Key(scope.tenant.0), Key(user.0)], row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Ends a key at `expires_at`, or deletes it.
 pub fn end(
     write: Write<'_>,
     scope: &Scope,
     no: i64,
     (status, expires_at): (&str, Option<Timestamp>),
+    at: Timestamp,
 ) -> Result<(), Error> {
     write
         .connection
         .prepare_cached(
-            "UPDATE keys SET status = ?3, expires_at = COALESCE(?4, expires_at)
+            "UPDATE keys SET status = ?3, expires_at = COALESCE(?4, expires_at), updated_at = ?5
              WHERE env = ?1 AND no = ?2",
         )?
-        .execute(params![scope.env.get(), no, status, expires_at.map(Millis)])?;
+        .execute(params![scope.env.get(), no, status, expires_at.map(Millis), Millis(at)])?;
     Ok(())
 }
 

@@ -13,8 +13,10 @@ CREATE TABLE environments (
   created_by TEXT NOT NULL);
 
 CREATE TABLE users (
-  no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, tenant INTEGER NOT NULL, status TEXT NOT NULL,
-  body TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
+  no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, tenant INTEGER NOT NULL, kind TEXT NOT NULL,
+  status TEXT NOT NULL, body TEXT NOT NULL, created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL);
+CREATE INDEX users_by_tenant ON users (tenant, no);
 
 -- API keys and paywall keys: the hash of the text, never the text.
 CREATE TABLE keys (
@@ -24,16 +26,19 @@ CREATE TABLE keys (
   status TEXT NOT NULL, expires_at INTEGER, last_used_at INTEGER,
   created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, created_by TEXT NOT NULL);
 CREATE INDEX keys_by_env ON keys (env, kind, no);
+CREATE INDEX keys_by_user ON keys (user_id) WHERE user_id IS NOT NULL;
 
 CREATE TABLE settings (
-  env INTEGER NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL, updated_at INTEGER NOT NULL,
+  env INTEGER NOT NULL, name TEXT NOT NULL, id BLOB NOT NULL, body TEXT NOT NULL,
+  created_at INTEGER NOT NULL, created_by TEXT NOT NULL, updated_at INTEGER NOT NULL,
   updated_by TEXT NOT NULL, PRIMARY KEY (env, name)) WITHOUT ROWID;
 
 CREATE TABLE audit (
   no INTEGER PRIMARY KEY, env INTEGER NOT NULL, id BLOB NOT NULL, at INTEGER NOT NULL,
-  action TEXT NOT NULL, actor TEXT NOT NULL, entity_type TEXT NOT NULL, entity_id TEXT NOT NULL,
-  request BLOB, before TEXT, after TEXT);
+  action TEXT NOT NULL, actor TEXT NOT NULL, actor_kind TEXT NOT NULL, source TEXT NOT NULL,
+  entity_type TEXT NOT NULL, entity_id TEXT NOT NULL, request BLOB, before TEXT, after TEXT);
 CREATE INDEX audit_by_env ON audit (env, no);
+CREATE INDEX audit_by_entity ON audit (env, entity_id, no);
 
 CREATE TABLE customers (
   no INTEGER PRIMARY KEY, env INTEGER NOT NULL, id BLOB NOT NULL UNIQUE,
