@@ -105,13 +105,14 @@ impl Owner {
     }
 }
 
-/// Makes the successor of a key; the old one ends at once, or after the overlap.
+/// Makes the successor of a key; the old one ends at once, or after the overlap. The caller forgets
+/// the old one before it answers.
 pub fn rotate(
     tx: &mut Tx<'_>,
     cause: &Cause,
     (id, overlap_seconds): (SecretId, i64),
     chance: &[u8; 32],
-) -> Result<(NewKey, StoredKey), Error> {
+) -> Result<NewKey, Error> {
     if !(0..=OVERLAP_SECONDS_MAX).contains(&overlap_seconds) {
         let message = format!("overlap_seconds must be from 0 to {OVERLAP_SECONDS_MAX}");
         return Err(Error::invalid("overlap_seconds", message));
@@ -138,9 +139,8 @@ pub fn rotate(
     let end = old.expires_at.map_or(end, |expiry| expiry.min(end));
     let status = if overlap_seconds == 0 { "deleted" } else { "published" };
     store::keys::end(tx.write()?, &scope, old.no, (status, Some(end)), now)?;
-    let ended = StoredKey { status: status.to_owned(), expires_at: Some(end), ..old.clone() };
     record(tx, cause, "secret.rotated", (Some(&old), Some(&key)))?;
-    Ok((NewKey { text, key }, ended))
+    Ok(NewKey { text, key })
 }
 
 /// An API key of this environment that was not revoked. Paywalls rotate their own.
@@ -177,6 +177,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Forgets the key with this id, before its change is answered.
+    pub fn forget_key_with_id(&self, scope: Scope, id: SecretId) -> Result<(), Error> {
+        let found = self.read_now(|read| Ok::<_, Error>(store::keys::find(read, &scope, id)?))?;
+        if let Some(key) = found {
+            self.forget_key(&key.hash);
+        }
+        Ok(())
+    }
+
     /// A page of the environment's API keys, and how many there are.
     pub async fn api_keys(
         &self,
@@ -185,12 +194,6 @@ impl Engine {
         page: (u32, u32),
     ) -> Result<(Vec<StoredKey>, u64), Error> {
         self.read(move |read| Ok(store::keys::page(read, &scope, &status, page)?)).await
-    }
-
-    /// Keeps when a key was last used.
-    pub async fn note_key_use(&self, scope: Scope, no: i64, at: Timestamp) -> Result<(), Error> {
-        self.change(scope, move |tx| Ok(store::keys::set_last_used(tx.write()?, &scope, no, at)?))
-            .await
     }
 }
 

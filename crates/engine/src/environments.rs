@@ -39,10 +39,8 @@ pub fn create(
 
 fn check_limit(there: &[Environment], live: bool, limits: TenantLimits) -> Result<(), Error> {
     let same = there.iter().filter(|environment| environment.scope.live == live).count();
-    let (kind, max) = match live {
-        true => ("production", limits.production),
-        false => ("development", limits.development),
-    };
+    let (kind, max) =
+        if live { ("production", limits.production) } else { ("development", limits.development) };
     if u32::try_from(same).is_ok_and(|same| same < max) {
         return Ok(());
     }

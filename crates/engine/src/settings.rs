@@ -64,7 +64,8 @@ impl Engine {
         setting: Setting,
         value: Option<Value>,
     ) -> Result<InForce, Error> {
-        let value = value.map(|value| setting.read(&value)).transpose().map_err(refusal)?;
+        let value =
+            value.map(|value| setting.read(&value)).transpose().map_err(|error| refusal(&error))?;
         let told = cause.clone();
         let (before, after) =
             self.change(scope, move |tx| put(tx, &told, setting, value.as_ref())).await?;
@@ -133,7 +134,7 @@ fn row(tx: &mut Tx<'_>, cause: &Cause, value: &Value) -> StoredSetting {
     }
 }
 
-fn refusal(error: SettingError) -> Error {
+fn refusal(error: &SettingError) -> Error {
     let field =
         if error.field.is_empty() { "value".to_owned() } else { format!("value.{}", error.field) };
     Error::invalid(&field, format!("{field} {}", error.problem))

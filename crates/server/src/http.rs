@@ -3,16 +3,23 @@
 //! Each noun's file declares its routes with what they need, and has one short handler a route. A
 //! route cannot be added without saying who may call it.
 
+pub mod activity;
 pub mod answer;
 pub mod call;
 pub mod docs;
+pub mod environments;
 pub mod errors;
 pub mod health;
+pub mod keys;
+pub mod members;
+pub mod page;
 pub mod paywall_users;
 pub mod route;
+pub mod settings;
 pub mod spec;
 pub mod test_clock;
 pub mod verify;
+pub mod tenants;
 
 use crate::app::App;
 
@@ -24,6 +31,13 @@ pub fn routes() -> route::Routes {
         .merge(verify::routes())
         .merge(health::routes())
         .merge(docs::routes())
+        .merge(keys::routes())
+        .merge(tenants::routes())
+        .merge(settings::routes())
+        .merge(environments::routes())
+        .merge(members::routes())
+        .merge(activity::routes())
+        .merge(health::routes())
 }
 
 /// The router of a running server.

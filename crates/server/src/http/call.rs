@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::http::HeaderMap;
 use domain::id::RequestId;
 use domain::ledger::entry::KeyUse;
+use domain::role::Grant;
 use domain::scope::{Actor, ActorKind, Cause, Scope, Source};
 use engine::{Class, Error, Fault};
 use serde::de::DeserializeOwned;
@@ -145,6 +146,14 @@ impl Call {
             actor: Actor { source: Source::Api, kind, id },
             request: Some(self.request),
             idempotency_key: key.map(str::to_owned),
+        }
+    }
+
+    /// What the caller's key may do.
+    pub fn grants(&self) -> Vec<Grant> {
+        match &self.caller {
+            Caller::Key(key) => key.grants(),
+            Caller::Paywall(..) | Caller::Nobody => Vec::new(),
         }
     }
 

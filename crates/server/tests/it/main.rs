@@ -16,3 +16,4 @@ async fn paywall_key(app: &TestApp) -> String {
     let made = app.engine.create_paywall(app.scope, Cause::schedule(), body).await.unwrap();
     made.api_key
 }
+mod keys;
