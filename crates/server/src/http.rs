@@ -17,9 +17,9 @@ pub mod paywall_users;
 pub mod route;
 pub mod settings;
 pub mod spec;
+pub mod tenants;
 pub mod test_clock;
 pub mod verify;
-pub mod tenants;
 
 use crate::app::App;
 
@@ -29,8 +29,6 @@ pub fn routes() -> route::Routes {
         .merge(paywall_users::routes())
         .merge(test_clock::routes())
         .merge(verify::routes())
-        .merge(health::routes())
-        .merge(docs::routes())
         .merge(keys::routes())
         .merge(tenants::routes())
         .merge(settings::routes())
@@ -38,6 +36,7 @@ pub fn routes() -> route::Routes {
         .merge(members::routes())
         .merge(activity::routes())
         .merge(health::routes())
+        .merge(docs::routes())
 }
 
 /// The router of a running server.
