@@ -31,9 +31,31 @@ pub fn amount(value: &Value) -> Result<Amount, NumberError> {
     Amount::parse(&decimal_text(value)?)
 }
 
+/// A JSON text without the white space between its parts; numbers and strings stay as written.
+pub fn compact(json: &str) -> String {
+    let (mut in_string, mut escaped) = (false, false);
+    let kept = json.chars().filter(|&c| {
+        let blank = !in_string && c.is_ascii_whitespace();
+        if in_string {
+            in_string = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+        } else {
+            in_string = c == '"';
+        }
+        !blank
+    });
+    kept.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn white_space_goes_and_nothing_else() {
+        let text = "{ \"a b\" : [ 1.000 ,\n \"\\\" \\\\\" , \" \" ] }";
+        assert_eq!(compact(text), "{\"a b\":[1.000,\"\\\" \\\\\",\" \"]}");
+    }
 
     #[test]
     fn numbers_are_read_as_written_or_not_at_all() {

@@ -19,6 +19,7 @@ use store::Tx;
 use store::idempotency::Worked;
 use store::paywalls::Stored as StoredPaywall;
 
+use crate::blocks::Caller;
 use crate::error::Error;
 use crate::idempotency::{Prior, prior};
 use crate::run::Engine;
@@ -51,8 +52,9 @@ pub struct Moved {
 pub struct TooLittle {
     pub entry: Entry,
     pub required: Amount,
+    /// Posted balance less holds; below zero where an overdraft was used.
     pub available: Amount,
-    pub link: TopupLink,
+    pub link: Option<TopupLink>,
 }
 
 #[derive(Clone, Debug)]
@@ -65,12 +67,28 @@ impl Engine {
     /// Takes the whole amount or nothing.
     pub async fn charge(&self, scope: Scope, ask: ChargeAsk) -> Result<Charged, Error> {
         let sight = self.sight(scope, &ask.paywall, &ask.user, &ask.cause).await?;
-        self.gate(scope, &ask.paywall, (&ask.user, &sight), &ask.cause).await?;
-        let wallet = sight.wallet;
+        let caller = Caller { user: &ask.user, sight: &sight, cause: &ask.cause };
+        if let Some(moved) = self.gate(scope, &ask.paywall, caller, ask.key.as_ref()).await? {
+            return Ok(Charged::Paid(Box::new(moved)));
+        }
         let ask = Arc::new(ask);
-        let asked = ask.clone();
-        let paid = self.movement(scope, move |tx| pay(tx, wallet, &asked)).await;
-        match paid {
+        match self.charge_wallet(scope, sight, ask.clone()).await {
+            Err(Error::Refused(Refusal::WalletClosed)) => {
+                let sight = self.see_again(scope, &ask.paywall, &ask.user, &ask.cause).await?;
+                self.charge_wallet(scope, sight, ask).await
+            }
+            charged => charged,
+        }
+    }
+
+    async fn charge_wallet(
+        &self,
+        scope: Scope,
+        sight: Sight,
+        ask: Arc<ChargeAsk>,
+    ) -> Result<Charged, Error> {
+        let (wallet, asked) = (sight.wallet, ask.clone());
+        match self.movement(scope, move |tx| pay(tx, wallet, &asked)).await {
             Ok(moved) => Ok(Charged::Paid(Box::new(moved))),
             Err(Error::Refused(Refusal::InsufficientBalance { .. })) => {
                 let spare = self.spare_token();
@@ -82,20 +100,30 @@ impl Engine {
 }
 
 /// The hot part: look the key up, charge, remember the key.
-fn pay(tx: &mut Tx<'_>, wallet: i64, ask: &ChargeAsk) -> Result<Moved, Error> {
-    if let Some(key) = &ask.key
-        && let Some(Prior::Entry(entry)) = prior(tx, key)?
-    {
-        return moved(tx, *entry, true);
+pub(crate) fn pay(tx: &mut Tx<'_>, wallet: i64, ask: &ChargeAsk) -> Result<Moved, Error> {
+    if let Some(moved) = replayed(tx, ask.key.as_ref())? {
+        return Ok(moved);
     }
     let charge = charge_of(ask);
-    let posted = tx
-        .account(wallet, |account, log| spend::charge(account, log, &ask.cause, charge))?
-        .ok_or_else(|| Error::not_found("wallet"))??;
+    let posted = tx.account(wallet, |account, log| {
+        let place = spend::charge(account, log, &ask.cause, charge)?;
+        Ok::<_, Refusal>((place, account.wallet.clone()))
+    });
+    let (place, wallet) = posted?.ok_or_else(|| Error::not_found("wallet"))??;
     if let Some(key) = &ask.key {
-        tx.remember(&key.route, &key.key, Worked::Entry(posted));
+        tx.remember(&key.route, &key.key, Worked::Entry(place));
     }
-    posted_entry(tx, posted)
+    let entry = tx.entry(place)?.ok_or_else(|| Error::not_found("transaction"))?;
+    Ok(Moved { entry, wallet, replayed: false })
+}
+
+/// What the key did before, if it did something.
+pub(crate) fn replayed(tx: &mut Tx<'_>, key: Option<&KeyUse>) -> Result<Option<Moved>, Error> {
+    let Some(key) = key else { return Ok(None) };
+    match prior(tx, key)? {
+        Some(Prior::Entry(entry)) => moved(tx, *entry, true).map(Some),
+        _ => Ok(None),
+    }
 }
 
 fn charge_of(ask: &ChargeAsk) -> Charge {
@@ -117,7 +145,7 @@ pub(crate) fn moved(tx: &mut Tx<'_>, entry: Entry, replayed: bool) -> Result<Mov
     Ok(Moved { entry, wallet, replayed })
 }
 
-fn pay_or_record(
+pub(crate) fn pay_or_record(
     tx: &mut Tx<'_>,
     sight: &Sight,
     ask: &ChargeAsk,
@@ -125,12 +153,19 @@ fn pay_or_record(
 ) -> Result<Charged, Error> {
     match pay(tx, sight.wallet, ask) {
         Ok(moved) => Ok(Charged::Paid(Box::new(moved))),
-        Err(Error::Refused(Refusal::InsufficientBalance { required, available })) => {
+        Err(Error::Refused(Refusal::InsufficientBalance { required, .. })) => {
+            let available = free_balance(tx, sight.wallet)?;
             let failed = record(tx, sight, ask, spare, (required, available))?;
             Ok(Charged::TooLittle(Box::new(failed)))
         }
         Err(error) => Err(error),
     }
+}
+
+/// Posted balance less holds, as users are told it; the overdraft is not theirs.
+pub(crate) fn free_balance(tx: &mut Tx<'_>, wallet: i64) -> Result<Amount, Error> {
+    let free = tx.account(wallet, |account, _| account.credits - account.held)?;
+    free.ok_or_else(|| Error::not_found("wallet"))
 }
 
 /// `balance.depleted`, then a new link's event where none lives, then the failed charge.
@@ -141,7 +176,8 @@ fn record(
     spare: &SpareToken,
     (required, available): (Amount, Amount),
 ) -> Result<TooLittle, Error> {
-    tell_depleted(tx, sight, ask, (required, available))?;
+    let caller = Caller { user: &ask.user, sight, cause: &ask.cause };
+    tell_depleted(tx, &ask.paywall, caller, (required, available))?;
     let user = (ask.user.as_str(), sight);
     let link = topup_links::live_or_new(tx, &ask.paywall, user, spare, &ask.cause)?;
     let charge = charge_of(ask);
@@ -154,29 +190,30 @@ fn record(
     Ok(TooLittle { entry, required, available, link })
 }
 
-fn tell_depleted(
+/// Tells `balance.depleted`.
+pub(crate) fn tell_depleted(
     tx: &mut Tx<'_>,
-    sight: &Sight,
-    ask: &ChargeAsk,
+    stored: &StoredPaywall,
+    caller: Caller<'_>,
     (required, available): (Amount, Amount),
 ) -> Result<(), Error> {
-    let paywall = &ask.paywall.paywall;
-    let mut data = Data::new(paywall.id, tx.scope().tenant)
-        .with("walletUserId", sight.customer.to_string())
-        .with("externalUserId", ask.user.as_str())
+    let (paywall, cause) = (&stored.paywall, caller.cause);
+    let customer = caller.sight.customer;
+    let data = Data::new(paywall.id, tx.scope().tenant)
+        .with("walletUserId", customer.to_string())
+        .with("externalUserId", caller.user.as_str())
         .money("requestedAmount", required)
         .money("availableBalance", available)
-        .with("currency", paywall.currency.upper());
-    data = data.maybe("requestId", ask.cause.request.map(|id| id.to_string()));
+        .with("currency", paywall.currency.upper())
+        .maybe("requestId", cause.request.map(|id| id.to_string()));
     let subject = Subject {
         kind: "paywall.balance",
-        id: sight.customer.to_string(),
-        external_id: Some(ask.user.as_str().to_owned()),
+        id: customer.to_string(),
+        external_id: Some(caller.user.as_str().to_owned()),
     };
     let kind = EventType::PAYWALL_BALANCE_DEPLETED;
-    let user = Some(sight.customer);
-    tx.tell_paywall((ask.paywall.no, paywall.id), user, kind, &ask.cause, |telling| {
-        let actor = &ask.cause.actor;
+    tx.tell_paywall((stored.no, paywall.id), Some(customer), kind, cause, |telling| {
+        let actor = &cause.actor;
         let told = Told { paywall: paywall.id, data, metadata: None, actor, subject };
         domain::event::paywall::render(telling, &told)
     })?;

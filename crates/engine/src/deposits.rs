@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::amount::Amount;
+use domain::ledger::Refusal;
 use domain::ledger::credit::{self, Credit};
 use domain::ledger::entry::{Activity, Details, KeyUse, Reason};
 use domain::paywall::ExternalUser;
@@ -12,9 +13,9 @@ use store::Tx;
 use store::idempotency::Worked;
 use store::paywalls::Stored as StoredPaywall;
 
-use crate::charges::{Moved, moved, posted_entry};
+use crate::blocks::Caller;
+use crate::charges::{Moved, posted_entry, replayed};
 use crate::error::Error;
-use crate::idempotency::{Prior, prior};
 use crate::run::Engine;
 
 /// Where credit comes from, and so which lots are spent first (paywalls 4.4).
@@ -43,6 +44,13 @@ impl Origin {
         }
     }
 
+    fn activity(self) -> Activity {
+        match self {
+            Origin::Trial => Activity::Trial,
+            Origin::Promo | Origin::Deposit => Activity::Deposit,
+        }
+    }
+
     fn reason(self) -> Reason {
         match self {
             Origin::Trial | Origin::Promo => Reason::FreeCreditGrant,
@@ -67,32 +75,43 @@ pub struct DepositAsk {
 impl Engine {
     pub async fn deposit(&self, scope: Scope, ask: DepositAsk) -> Result<Moved, Error> {
         let sight = self.sight(scope, &ask.paywall, &ask.user, &ask.cause).await?;
-        self.gate(scope, &ask.paywall, (&ask.user, &sight), &ask.cause).await?;
-        self.movement(scope, move |tx| deposit(tx, sight.wallet, &ask)).await
+        let caller = Caller { user: &ask.user, sight: &sight, cause: &ask.cause };
+        if let Some(moved) = self.gate(scope, &ask.paywall, caller, ask.key.as_ref()).await? {
+            return Ok(moved);
+        }
+        let (ask, wallet) = (Arc::new(ask), sight.wallet);
+        let asked = ask.clone();
+        match self.movement(scope, move |tx| deposit(tx, wallet, &asked)).await {
+            Err(Error::Refused(Refusal::WalletClosed)) => {
+                let sight = self.see_again(scope, &ask.paywall, &ask.user, &ask.cause).await?;
+                self.movement(scope, move |tx| deposit(tx, sight.wallet, &ask)).await
+            }
+            moved => moved,
+        }
     }
 }
 
 fn deposit(tx: &mut Tx<'_>, wallet: i64, ask: &DepositAsk) -> Result<Moved, Error> {
-    if let Some(key) = &ask.key
-        && let Some(Prior::Entry(entry)) = prior(tx, key)?
-    {
-        return moved(tx, *entry, true);
+    if let Some(moved) = replayed(tx, ask.key.as_ref())? {
+        return Ok(moved);
     }
     let reason = ask.origin.reason();
     let credit = Credit {
         credits: ask.amount,
         amount: ask.amount,
         reason,
-        activity: Activity::Deposit,
+        activity: ask.origin.activity(),
         from: reason.origin_account(),
         priority: Some(ask.origin.priority()),
         expires_at: ask.expires_at,
         details: Details { call_metadata: ask.metadata.clone(), ..Details::default() },
         key: ask.key.clone(),
     };
-    let (place, _) = tx
-        .account(wallet, |account, log| credit::add(account, log, &ask.cause, credit, None))?
-        .ok_or_else(|| Error::not_found("wallet"))??;
+    let posted = tx.account(wallet, |account, log| {
+        let (place, _) = credit::add(account, log, &ask.cause, credit, None)?;
+        Ok::<_, Refusal>(place)
+    });
+    let place = posted?.ok_or_else(|| Error::not_found("wallet"))??;
     if let Some(key) = &ask.key {
         tx.remember(&key.route, &key.key, Worked::Entry(place));
     }

@@ -51,6 +51,10 @@ impl Engine {
                 if self.keys_forgotten.load(Ordering::Acquire) != forgotten {
                     self.keys.remove(&hash);
                 }
+                let seen = self.forgets();
+                let stored = self.read_now(|read| Ok(store::keys::find_by_hash(read, &hash)?))?;
+                let found = Arc::new(stored.ok_or_else(unknown_key)?);
+                self.remember(&self.keys, seen, (hash, found.clone()));
                 found
             }
         };
@@ -69,6 +73,7 @@ impl Engine {
     /// Forgets a key that changed, before the change is answered.
     pub fn forget_key(&self, hash: &[u8; 32]) {
         self.keys_forgotten.fetch_add(1, Ordering::AcqRel);
+        self.forget();
         self.keys.remove(hash);
     }
 

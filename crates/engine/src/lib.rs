@@ -5,17 +5,23 @@
 //! domain to decide and writes what the domain returned.
 
 pub mod api_keys;
+pub mod activities;
 pub mod audit;
+pub mod blocks;
 pub mod bootstrap;
+pub mod charge_batches;
 pub mod charges;
 pub mod clock;
 pub mod customers;
 pub mod deposits;
 pub mod environments;
 pub mod error;
+pub mod holds;
 pub mod idempotency;
 pub mod keys;
 pub mod members;
+pub mod paywall_keys;
+pub mod paywall_states;
 pub mod paywalls;
 pub mod random;
 pub mod run;
@@ -25,6 +31,7 @@ pub mod steps;
 pub mod tenants;
 pub mod test_clock;
 pub mod topup_links;
+pub mod user_states;
 pub mod users;
 pub mod verify;
 pub mod wallets;

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use domain::event::paywall::{Data, Told, paywall_subject};
 use domain::id::PaywallId;
 use domain::key::KeyKind;
-use domain::paywall::{Birth, Paywall, PaywallError, Problem};
+use domain::ledger::entry::KeyUse;
+use domain::paywall::{Birth, Fees, Paywall, PaywallError, Problem};
 use domain::scope::{Cause, Scope};
 use domain::webhook::catalogue::EventType;
 use serde_json::{Value, json};
-use store::Tx;
 use store::paywalls::Stored;
+use store::{Read, Tx};
 
 use crate::error::{Class, Error, Fault};
+use crate::idempotency::{Answered, Reply};
 use crate::keys::{self, KeyPlan};
 use crate::run::Engine;
 
@@ -36,21 +38,63 @@ impl Engine {
         self.change(scope, move |tx| create(tx, &cause, &body, (&plan, &text))).await
     }
 
+    /// As `create_paywall`, once for a key; only a super admin may set the operator's fees.
+    pub async fn create_paywall_once(
+        &self,
+        scope: Scope,
+        cause: Cause,
+        (body, may_set_fees, key): (Value, bool, Option<KeyUse>),
+        render: impl Fn(&Created) -> Reply + Send + 'static,
+    ) -> Result<Answered, Error> {
+        let plan = paywall_key_plan(scope, body.get("apiKey"))?;
+        let text = self.key_text(&plan);
+        let work = move |tx: &mut Tx<'_>| {
+            let created = create(tx, &cause, &body, (&plan, &text))?;
+            if created.paywall.fees != Fees::default() && !may_set_fees {
+                let message = "only a key with the role super_admin may set fees";
+                return Err(Error::forbidden("permission_denied", message));
+            }
+            Ok(created)
+        };
+        self.once_secret(scope, key, work, render).await
+    }
+
+    /// Newest first, below number `before`.
+    pub async fn paywalls_page(
+        &self,
+        scope: Scope,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Stored>, Error> {
+        self.read(move |read| Ok(store::paywalls::page(read, &scope, before, limit)?)).await
+    }
+
+    /// The paywall with this id.
+    pub fn find_paywall(&self, scope: &Scope, id: PaywallId) -> Result<Arc<Stored>, Error> {
+        self.read_now(|read| find(read, scope, id)).map(Arc::new)
+    }
+
     /// The paywall of a key, from memory where it is there.
     pub fn paywall(&self, scope: &Scope, no: i64) -> Result<Arc<Stored>, Error> {
         if let Some(found) = self.paywalls.get(&no) {
             return Ok(found);
         }
+        let seen = self.forgets();
         let stored = self.read_now(|read| Ok(store::paywalls::find_by_no(read, scope, no)?))?;
         let found = Arc::new(stored.ok_or_else(|| Error::not_found("paywall"))?);
-        self.paywalls.insert(no, found.clone());
+        self.remember(&self.paywalls, seen, (no, found.clone()));
         Ok(found)
     }
 
     /// Forgets a paywall that changed, before the change is answered.
     pub fn forget_paywall(&self, no: i64) {
+        self.forget();
         self.paywalls.remove(&no);
     }
+}
+
+pub(crate) fn find(read: Read<'_>, scope: &Scope, id: PaywallId) -> Result<Stored, Error> {
+    store::paywalls::find(read, scope, id)?.ok_or_else(|| Error::not_found("paywall"))
 }
 
 /// A supplied key must be of system B's form.
@@ -133,48 +177,4 @@ pub fn refusal(error: PaywallError) -> Error {
         _ => (Class::Invalid, "validation_error"),
     };
     Fault::new(class, code, error.to_string()).at(error.param).into()
-}
-
-impl Engine {
-    /// Calls that could bring or take money pass only while paywall and user are active
-    /// (paywalls 10.3). A refusal is told as `request.blocked`.
-    pub async fn gate(
-        &self,
-        scope: Scope,
-        paywall: &Arc<Stored>,
-        (user, sight): (&domain::paywall::ExternalUser, &crate::users::Sight),
-        cause: &Cause,
-    ) -> Result<(), Error> {
-        let (code, message) = if paywall.paywall.is_archived() {
-            ("paywall_archived", "this paywall is archived: no money moves through it")
-        } else if sight.suspended {
-            ("user_suspended", "this user is suspended by the owner of the paywall")
-        } else {
-            return Ok(());
-        };
-        let (no, id) = (paywall.no, paywall.paywall.id);
-        let (user, customer, cause) = (user.clone(), sight.customer, cause.clone());
-        self.change(scope, move |tx| {
-            let data = Data::new(id, tx.scope().tenant)
-                .with("walletUserId", customer.to_string())
-                .with("externalUserId", user.as_str())
-                .with("reason", code)
-                .maybe("requestId", cause.request.map(|id| id.to_string()));
-            let request = cause.request.map(|id| id.to_string()).unwrap_or_default();
-            let subject = domain::event::paywall::Subject {
-                kind: "paywall.request",
-                id: request,
-                external_id: Some(user.as_str().to_owned()),
-            };
-            let kind = EventType::PAYWALL_REQUEST_BLOCKED;
-            tx.tell_paywall((no, id), Some(customer), kind, &cause, |telling| {
-                let actor = &cause.actor;
-                let told = Told { paywall: id, data, metadata: None, actor, subject };
-                domain::event::paywall::render(telling, &told)
-            })?;
-            Ok::<_, Error>(())
-        })
-        .await?;
-        Err(Error::forbidden(code, message))
-    }
 }

@@ -1,7 +1,9 @@
 //! The engine itself, and the two ways in: `change` through the writer, `read` through a reader.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::id::{Mint, RequestId};
 use domain::scope::Scope;
@@ -49,6 +51,10 @@ pub struct Engine {
     pub(crate) paywalls: Cache<i64, Arc<StoredPaywall>>,
     /// (paywall, external user) → wallet number.
     pub(crate) sights: Cache<(i64, String), crate::users::Sight>,
+    /// Totals of a wallet up to an entry, so that only newer entries are added up.
+    pub(crate) totals: Cache<i64, crate::users::TotalsAt>,
+    /// Rises with every forgetting, so that what was read before it is not remembered after it.
+    forgets: AtomicU64,
     /// Deliveries that commits leased to this process; taken once by the delivery step.
     handovers: Mutex<Option<mpsc::UnboundedReceiver<Vec<Handover>>>>,
     /// Rises with every commit, for readers of the feed that wait.
@@ -84,6 +90,8 @@ impl Engine {
             keys_forgotten: AtomicU64::new(0),
             paywalls: Cache::new(CACHED_MAX),
             sights: Cache::new(CACHED_MAX),
+            totals: Cache::new(CACHED_MAX),
+            forgets: AtomicU64::new(0),
             handovers: Mutex::new(Some(receiver)),
             commits,
             moving: tokio::sync::Mutex::new(()),
@@ -136,6 +144,29 @@ impl Engine {
     /// Reads on this thread; for look-ups by key that take microseconds.
     pub fn read_now<T>(&self, work: impl FnOnce(Read<'_>) -> Result<T, Error>) -> Result<T, Error> {
         self.database.read(work)
+    }
+
+    /// To be taken before a read whose result `remember` shall keep.
+    pub(crate) fn forgets(&self) -> u64 {
+        self.forgets.load(Ordering::SeqCst)
+    }
+
+    /// Keeps what was read, unless something was forgotten since: it may be that.
+    pub(crate) fn remember<K: Hash + Eq + Clone, V: Clone>(
+        &self,
+        cache: &Cache<K, V>,
+        seen: u64,
+        (key, value): (K, V),
+    ) {
+        cache.insert(key.clone(), value);
+        if self.forgets() != seen {
+            cache.remove(&key);
+        }
+    }
+
+    /// To be called before a value is taken out of memory because it changed.
+    pub(crate) fn forget(&self) {
+        self.forgets.fetch_add(1, Ordering::SeqCst);
     }
 
     pub fn database(&self) -> &Database {

@@ -1,8 +1,12 @@
 //! Top-up links: one live link a user, handed out again while it has an hour to go (paywalls 24.1).
 
+use std::sync::Arc;
+
 use domain::event::paywall::{Data, Subject, Told};
 use domain::id::CheckoutId;
-use domain::scope::Cause;
+use domain::paywall::{Paywall, Rail, fill_topup_url};
+use domain::place::EnvNo;
+use domain::scope::{Cause, Scope};
 use domain::time::{DAY_MS, HOUR_MS, Timestamp};
 use domain::webhook::catalogue::EventType;
 use sha2::{Digest, Sha256};
@@ -10,7 +14,8 @@ use store::Tx;
 use store::checkout_links::{self, Link};
 use store::paywalls::Stored as StoredPaywall;
 
-use crate::error::Error;
+use crate::blocks::Caller;
+use crate::error::{Class, Error, Fault};
 use crate::run::Engine;
 use crate::users::Sight;
 
@@ -54,8 +59,13 @@ impl SpareToken {
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Links of production environments are https.
+    fn may_hand_out(&self, scope: &Scope) -> bool {
+        !scope.live || self.public_url.starts_with("https://")
+    }
+
     fn link(&self, link: &Link) -> TopupLink {
-        let token = self.text(&link.token_sealed);
+        let token = self.text(&link.token_seed);
         let url = format!("{}/v1/checkout/{token}", self.public_url);
         TopupLink { id: link.id, url, expires_at: link.expires_at }
     }
@@ -65,20 +75,24 @@ pub fn token_hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// Links that a paywall can offer at all: not while its rail is `none`… the built-in page then says
-/// how to reach the owner, so every paywall has one.
+/// The user's live link, or a new one. `None` in a production environment whose links would not
+/// be https: such a link is not handed out, and the operator is warned.
 pub fn live_or_new(
     tx: &mut Tx<'_>,
     paywall: &StoredPaywall,
     user: (&str, &Sight),
     spare: &SpareToken,
     cause: &Cause,
-) -> Result<TopupLink, Error> {
+) -> Result<Option<TopupLink>, Error> {
     let (scope, now) = (tx.scope(), tx.now());
+    if !spare.may_hand_out(&scope) {
+        tracing::warn!("top-up links need FAREBOX_PUBLIC_URL to be https; none was handed out");
+        return Ok(None);
+    }
     let until = now.plus_ms(HOUR_MS);
     let live = checkout_links::find_live(tx.read()?, &scope, (paywall.no, user.0), until)?;
     if let Some(link) = live {
-        return Ok(spare.link(&link));
+        return Ok(Some(spare.link(&link)));
     }
     let link = Link {
         id: CheckoutId(tx.mint()),
@@ -87,14 +101,94 @@ pub fn live_or_new(
         external_id: user.0.to_owned(),
         wallet: user.1.wallet,
         token_hash: token_hash(&spare.text(&spare.seed)),
-        token_sealed: spare.seed.to_vec(),
+        token_seed: spare.seed.to_vec(),
         created_at: now,
         expires_at: now.plus_ms(DAY_MS),
     };
     checkout_links::insert(tx.write()?, &scope, &link)?;
     let handed_out = spare.link(&link);
     tell(tx, paywall, user, &handed_out, cause)?;
-    Ok(handed_out)
+    Ok(Some(handed_out))
+}
+
+/// Where a link leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The developer's own page.
+    Address(String),
+    /// The built-in page.
+    Page {
+        paywall: Box<Paywall>,
+        user: String,
+    },
+    Expired,
+}
+
+impl Engine {
+    /// The link of a user, handed out again or made.
+    pub async fn topup_link(
+        &self,
+        scope: Scope,
+        paywall: &Arc<StoredPaywall>,
+        caller: Caller<'_>,
+    ) -> Result<TopupLink, Error> {
+        self.gate_archived(scope, paywall, caller).await?;
+        if let Some(link) = self.live_topup_link(&scope, paywall.no, caller.user.as_str())? {
+            return Ok(link);
+        }
+        let (paywall, spare) = (paywall.clone(), self.spare_token());
+        let (user, sight) = (caller.user.clone(), caller.sight.clone());
+        let cause = caller.cause.clone();
+        let made = self.change(scope, move |tx| {
+            live_or_new(tx, &paywall, (user.as_str(), &sight), &spare, &cause)
+        });
+        made.await?.ok_or_else(|| {
+            let message = "top-up links need an https FAREBOX_PUBLIC_URL; tell the operator";
+            Fault::new(Class::Unavailable, "provider_not_configured", message).into()
+        })
+    }
+
+    /// The link that would be handed out again, if there is one.
+    pub fn live_topup_link(
+        &self,
+        scope: &Scope,
+        paywall: i64,
+        user: &str,
+    ) -> Result<Option<TopupLink>, Error> {
+        let spare = self.spare_token();
+        if !spare.may_hand_out(scope) {
+            return Ok(None);
+        }
+        let until = self.now(scope).plus_ms(HOUR_MS);
+        let live = self.read_now(|read| {
+            let live = checkout_links::find_live(read, scope, (paywall, user), until)?;
+            Ok::<_, Error>(live)
+        })?;
+        Ok(live.map(|link| spare.link(&link)))
+    }
+
+    /// Where the link of a token leads. Whoever has the token needs no key.
+    pub fn checkout_target(&self, token: &str) -> Result<Target, Error> {
+        let unknown = || Error::not_found("link");
+        let hash = token_hash(token);
+        let (link, environment, stored) = self.read_now(|read| {
+            let link = checkout_links::find_by_token(read, &hash)?.ok_or_else(unknown)?;
+            let environment = store::tenants::find_environment(read, EnvNo::new(link.env))?;
+            let environment = environment.ok_or_else(unknown)?;
+            let paywall = store::paywalls::find_by_no(read, &environment.scope, link.paywall)?;
+            Ok::<_, Error>((link, environment, paywall.ok_or_else(unknown)?))
+        })?;
+        if link.expires_at <= self.now(&environment.scope) {
+            return Ok(Target::Expired);
+        }
+        let payment = &stored.paywall.payment;
+        Ok(match (&payment.topup_url, payment.rail) {
+            (Some(address), Rail::Custom) => {
+                Target::Address(fill_topup_url(address, &link.external_id, token))
+            }
+            _ => Target::Page { paywall: Box::new(stored.paywall), user: link.external_id },
+        })
+    }
 }
 
 fn tell(

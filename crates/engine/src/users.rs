@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use domain::amount::Amount;
 use domain::customer::NewCustomer;
 use domain::id::{CustomerId, WalletId};
+use domain::ledger::{Account, expiry};
 use domain::paywall::ExternalUser;
+use domain::place::Place;
 use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
 use domain::wallet::{PaywallLink, Wallet, WalletStatus, WalletType};
@@ -25,6 +28,25 @@ pub struct Sight {
     pub suspended: bool,
 }
 
+/// Sums over a wallet's completed entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub deposits: Amount,
+    pub topups: Amount,
+    pub trials: Amount,
+    pub charges: Amount,
+    pub refunds: Amount,
+    /// Credits less debits.
+    pub adjustments: Amount,
+}
+
+/// Totals up to and with the entry at a place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TotalsAt {
+    pub(crate) last: Option<Place>,
+    pub(crate) totals: Totals,
+}
+
 impl Engine {
     /// The user behind an external id. Parallel first calls make one customer and one wallet.
     pub async fn sight(
@@ -34,25 +56,108 @@ impl Engine {
         user: &ExternalUser,
         cause: &Cause,
     ) -> Result<Sight, Error> {
-        let key = (paywall.no, user.as_str().to_owned());
-        if let Some(sight) = self.sights.get(&key) {
+        if let Some(sight) = self.known_sight(&scope, paywall.no, user)? {
             return Ok(sight);
         }
-        let known = self.read_now(|read| find(read, &scope, paywall.no, user.as_str()))?;
-        let sight = match known {
-            Some(sight) => sight,
-            None => {
-                let (paywall, user, cause) = (paywall.clone(), user.clone(), cause.clone());
-                self.change(scope, move |tx| first_sight(tx, &paywall, &user, &cause)).await?
-            }
-        };
-        self.sights.insert(key, sight.clone());
+        let seen = self.forgets();
+        let (stored, named, cause) = (paywall.clone(), user.clone(), cause.clone());
+        let sight = self.change(scope, move |tx| first_sight(tx, &stored, &named, &cause)).await?;
+        let key = (paywall.no, user.as_str().to_owned());
+        self.remember(&self.sights, seen, (key, sight.clone()));
         Ok(sight)
+    }
+
+    /// The users of a batch; those that were never seen are made in one command.
+    pub async fn sights(
+        &self,
+        scope: Scope,
+        paywall: &Arc<StoredPaywall>,
+        users: Vec<ExternalUser>,
+        cause: &Cause,
+    ) -> Result<Vec<Sight>, Error> {
+        let known = users.iter().map(|user| self.known_sight(&scope, paywall.no, user));
+        let known = known.collect::<Result<Vec<_>, _>>()?;
+        if known.iter().all(Option::is_some) {
+            return Ok(known.into_iter().flatten().collect());
+        }
+        let (stored, cause) = (paywall.clone(), cause.clone());
+        self.change(scope, move |tx| {
+            let sights = known.iter().zip(&users).map(|(known, user)| match known {
+                Some(sight) => Ok(sight.clone()),
+                None => first_sight(tx, &stored, user, &cause),
+            });
+            sights.collect()
+        })
+        .await
+    }
+
+    /// The user from memory or from the table.
+    fn known_sight(
+        &self,
+        scope: &Scope,
+        paywall: i64,
+        user: &ExternalUser,
+    ) -> Result<Option<Sight>, Error> {
+        let key = (paywall, user.as_str().to_owned());
+        if let Some(sight) = self.sights.get(&key) {
+            return Ok(Some(sight));
+        }
+        let seen = self.forgets();
+        let known = self.read_now(|read| find(read, scope, paywall, user.as_str()))?;
+        if let Some(sight) = &known {
+            self.remember(&self.sights, seen, (key, sight.clone()));
+        }
+        Ok(known)
+    }
+
+    /// The user whose remembered wallet turned out to be closed: the next wallet, made if need be.
+    pub(crate) async fn see_again(
+        &self,
+        scope: Scope,
+        paywall: &Arc<StoredPaywall>,
+        user: &ExternalUser,
+        cause: &Cause,
+    ) -> Result<Sight, Error> {
+        self.forget_sight(paywall.no, user.as_str());
+        self.sight(scope, paywall, user, cause).await
     }
 
     /// Forgets what is remembered of a user, because its state or its wallet changed.
     pub fn forget_sight(&self, paywall: i64, external_id: &str) {
+        self.forget();
         self.sights.remove(&(paywall, external_id.to_owned()));
+    }
+
+    /// The user's account as it stands now: what has fallen due is posted before it is shown.
+    pub async fn account_now(
+        &self,
+        scope: Scope,
+        paywall: &Arc<StoredPaywall>,
+        user: &ExternalUser,
+        cause: &Cause,
+    ) -> Result<(Account, Sight), Error> {
+        let mut sight = self.sight(scope, paywall, user, cause).await?;
+        let mut account = self.account(scope, sight.wallet).await?;
+        if account.wallet.status == WalletStatus::Closed {
+            sight = self.see_again(scope, paywall, user, cause).await?;
+            account = self.account(scope, sight.wallet).await?;
+        }
+        Ok((account, sight))
+    }
+
+    /// The account of a wallet, with what has fallen due posted.
+    pub(crate) async fn account(&self, scope: Scope, wallet: i64) -> Result<Account, Error> {
+        let missing = || Error::not_found("wallet");
+        let account = self.read_now(|read| Ok(store::accounts::load(read, wallet)?))?;
+        let account = account.ok_or_else(missing)?;
+        let now = self.now(&scope);
+        if expiry::next_due(&account).is_none_or(|due| due > now) {
+            return Ok(account);
+        }
+        self.movement(scope, move |tx| {
+            tx.account(wallet, |account, _| account.clone())?.ok_or_else(missing)
+        })
+        .await
     }
 }
 

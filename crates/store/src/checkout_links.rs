@@ -18,13 +18,13 @@ pub struct Link {
     pub external_id: String,
     pub wallet: i64,
     pub token_hash: [u8; 32],
-    /// The token under the engine's seal, so that the same link can be handed out again.
-    pub token_sealed: Vec<u8>,
+    /// What the token is derived from, so that the same link can be handed out again.
+    pub token_seed: Vec<u8>,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
 }
 
-const COLUMNS: &str = "id, env, paywall, external_id, wallet, token_hash, token_sealed, created_at,
+const COLUMNS: &str = "id, env, paywall, external_id, wallet, token_hash, token_seed, created_at,
     expires_at";
 
 pub fn insert(write: Write<'_>, scope: &Scope, link: &Link) -> Result<(), Error> {
@@ -32,7 +32,7 @@ pub fn insert(write: Write<'_>, scope: &Scope, link: &Link) -> Result<(), Error>
         .connection
         .prepare_cached(
             "INSERT INTO checkout_links (id, env, paywall, external_id, wallet, token_hash,
-                token_sealed, created_at, expires_at)
+                token_seed, created_at, expires_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
@@ -42,7 +42,7 @@ pub fn insert(write: Write<'_>, scope: &Scope, link: &Link) -> Result<(), Error>
             link.external_id,
             link.wallet,
             link.token_hash,
-            link.token_sealed,
+            link.token_seed,
             Millis(link.created_at),
             Millis(link.expires_at),
         ])?;
@@ -81,7 +81,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Link> {
         external_id: row.get(3)?,
         wallet: row.get(4)?,
         token_hash: row.get(5)?,
-        token_sealed: row.get(6)?,
+        token_seed: row.get(6)?,
         created_at: row.get::<_, Millis>(7)?.0,
         expires_at: row.get::<_, Millis>(8)?.0,
     })

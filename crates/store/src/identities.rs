@@ -28,7 +28,8 @@ pub fn insert(write: Write<'_>, identity: &Identity) -> Result<(), Error> {
         .prepare_cached(
             "INSERT INTO identities (paywall, external_id, customer, wallet, state, reason,
                 created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             ON CONFLICT (paywall, external_id) DO UPDATE SET wallet = excluded.wallet",
+             ON CONFLICT (paywall, external_id) DO UPDATE SET wallet = excluded.wallet,
+                customer = excluded.customer",
         )?
         .execute(params![
             identity.paywall,
@@ -64,18 +65,20 @@ pub fn find(read: Read<'_>, paywall: i64, external_id: &str) -> Result<Option<Id
     Ok(select.query_row(params![paywall, external_id], row).optional()?)
 }
 
-/// Users of a paywall in the order of their external ids, after `after`.
+/// Users of a paywall, newest first; `before` is the first sight and the id of the last one shown.
 pub fn page(
     read: Read<'_>,
     paywall: i64,
-    after: Option<&str>,
+    before: Option<(Timestamp, &str)>,
     limit: u32,
 ) -> Result<Vec<Identity>, Error> {
     let mut select = read.connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM identities WHERE paywall = ?1 AND external_id > ?2
-         ORDER BY external_id LIMIT ?3"
+        "SELECT {COLUMNS} FROM identities
+         WHERE paywall = ?1 AND (created_at, external_id) < (?2, ?3)
+         ORDER BY created_at DESC, external_id DESC LIMIT ?4"
     ))?;
-    let rows = select.query_map(params![paywall, after.unwrap_or_default(), limit], row)?;
+    let (at, id) = before.unwrap_or((Timestamp::from_millis(i64::MAX), ""));
+    let rows = select.query_map(params![paywall, Millis(at), id, limit], row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

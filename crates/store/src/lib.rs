@@ -5,6 +5,7 @@
 //! knows HTTP, reads a clock or makes chance; a command brings what it needs.
 
 pub mod accounts;
+pub mod activities;
 pub mod alerts;
 pub mod audit;
 pub mod checkout_links;
@@ -17,6 +18,7 @@ pub mod entries;
 pub mod error;
 pub mod events;
 pub mod gauges;
+pub mod holds;
 pub mod idempotency;
 pub mod identities;
 pub mod keys;

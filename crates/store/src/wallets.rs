@@ -1,7 +1,7 @@
 //! Wallets: the row that is searched, and the versions that entries name. Balances are in
 //! `accounts`.
 
-use domain::id::WalletId;
+use domain::id::{PaywallId, WalletId};
 use domain::scope::Scope;
 use domain::wallet::{Wallet, WalletStatus};
 use rusqlite::{OptionalExtension, params};
@@ -94,6 +94,22 @@ pub fn numbers_of_customer(
         .connection
         .prepare_cached("SELECT no FROM wallets WHERE env = ?1 AND customer = ?2 ORDER BY no")?;
     let rows = select.query_map(params![scope.env.get(), customer], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Numbers of the open wallets of a paywall's users.
+pub fn open_numbers_of_paywall(
+    read: Read<'_>,
+    scope: &Scope,
+    paywall: PaywallId,
+) -> Result<Vec<i64>, Error> {
+    let mut select = read.connection.prepare_cached(
+        "SELECT no FROM wallets WHERE env = ?1 AND paywall_scope = ?2 AND paywall_scope <> ''
+            AND status <> ?3 ORDER BY no",
+    )?;
+    let closed = WalletStatus::Closed.name();
+    let values = params![scope.env.get(), paywall.to_string(), closed];
+    let rows = select.query_map(values, |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

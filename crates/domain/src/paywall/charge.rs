@@ -1,9 +1,6 @@
 //! The strict form in which an amount of money may be asked of a paywall.
 
-use serde_json::Value;
-
 use crate::amount::{Amount, NumberError};
-use crate::json;
 
 /// Why an amount was refused; each of them is the API's `invalid_amount`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,17 +37,20 @@ pub fn parse_charge_amount(text: &str, decimals: u32) -> Result<Amount, ChargeAm
     if amount.is_zero() { Err(ChargeAmountError::NotPositive) } else { Ok(amount) }
 }
 
-/// As `parse_charge_amount`, for a member of a body: a string, or a number of the same form.
-pub fn charge_amount_from_json(value: &Value, decimals: u32) -> Result<Amount, ChargeAmountError> {
-    let text = json::decimal_text(value).map_err(|_| ChargeAmountError::Malformed)?;
-    parse_charge_amount(&text, decimals)
+/// As `parse_charge_amount`, for a member of a body as its JSON text: a string, or a number of the
+/// same form. The text is judged, so that no digit is lost on the way through binary.
+pub fn charge_amount_from_json(json: &str, decimals: u32) -> Result<Amount, ChargeAmountError> {
+    if json.starts_with('"') {
+        let text: String = serde_json::from_str(json).map_err(|_| ChargeAmountError::Malformed)?;
+        return parse_charge_amount(&text, decimals);
+    }
+    parse_charge_amount(json, decimals)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
 
     #[test]
     fn amounts_have_one_strict_form() {
@@ -93,13 +93,25 @@ mod tests {
 
     #[test]
     fn numbers_of_the_same_form_are_accepted() {
-        assert_eq!(charge_amount_from_json(&json!(5), 6), Ok(Amount::units(5)));
-        assert_eq!(
-            charge_amount_from_json(&json!(0.25), 6),
-            Amount::parse("0.25").map_err(|_| ChargeAmountError::Malformed)
-        );
-        for value in [json!(-5), json!(null), json!(true), json!([1]), json!({}), json!(0)] {
-            assert!(charge_amount_from_json(&value, 6).is_err(), "{value}");
+        let table = [
+            ("5", Some("5")),
+            ("0.25", Some("0.25")),
+            ("\"0.25\"", Some("0.25")),
+            ("1.0000000000000000", Some("1")),
+            ("1.0000000000000001", None),
+            ("1e3", None),
+            ("1E3", None),
+            ("-5", None),
+            ("null", None),
+            ("true", None),
+            ("[1]", None),
+            ("{}", None),
+            ("0", None),
+            ("\" 1\"", None),
+        ];
+        for (json, expected) in table {
+            let got = charge_amount_from_json(json, 6).ok().map(|amount| amount.to_string());
+            assert_eq!(got.as_deref(), expected, "{json}");
         }
     }
 

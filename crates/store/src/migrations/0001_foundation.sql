@@ -66,6 +66,7 @@ CREATE UNIQUE INDEX wallets_one_open ON wallets (env, customer, currency, wallet
   WHERE status <> 'closed';
 CREATE INDEX wallets_by_env ON wallets (env, created_at, no);
 CREATE INDEX wallets_by_customer ON wallets (customer, no);
+CREATE INDEX wallets_by_paywall ON wallets (env, paywall_scope, no) WHERE paywall_scope <> '';
 
 CREATE TABLE wallet_versions (
   wallet INTEGER NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
@@ -88,6 +89,9 @@ CREATE TABLE lots (
 CREATE TABLE holds (
   wallet INTEGER NOT NULL, place INTEGER NOT NULL, amount NOT NULL, deadline INTEGER NOT NULL,
   created_at INTEGER NOT NULL, taken BLOB NOT NULL, PRIMARY KEY (wallet, place)) WITHOUT ROWID;
+
+-- Which entry ended a hold that its user ended; a hold that ran out has none. Both are places.
+CREATE TABLE hold_ends (hold INTEGER PRIMARY KEY, entry INTEGER NOT NULL);
 
 -- The ledger. Append only; the place is the row's number, so nothing else indexes it.
 CREATE TABLE entries (
@@ -130,11 +134,12 @@ CREATE TABLE identities (
   wallet INTEGER NOT NULL, state TEXT NOT NULL, reason TEXT, created_at INTEGER NOT NULL,
   PRIMARY KEY (paywall, external_id)) WITHOUT ROWID;
 CREATE UNIQUE INDEX identities_by_wallet ON identities (wallet);
+CREATE INDEX identities_by_age ON identities (paywall, created_at, external_id);
 
 CREATE TABLE checkout_links (
   no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, env INTEGER NOT NULL, paywall INTEGER NOT NULL,
   external_id TEXT NOT NULL, wallet INTEGER NOT NULL, token_hash BLOB NOT NULL UNIQUE,
-  token_sealed BLOB NOT NULL, target TEXT, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL);
+  token_seed BLOB NOT NULL, target TEXT, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL);
 CREATE INDEX checkout_links_by_user ON checkout_links (paywall, external_id, expires_at);
 
 CREATE TABLE receivers (
