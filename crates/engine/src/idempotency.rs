@@ -115,9 +115,6 @@ impl Engine {
     /// As `once`, for an answer that shows a secret. What is kept for a repeat is sealed with the
     /// operator's key; without one, a repeat shows the answer with the secret masked.
     pub async fn once_shown<T>(
-    /// As `once`, for an answer that shows a secret this one time: it is stored under the seal. A
-    /// key is refused where nothing can be sealed.
-    pub async fn once_secret<T>(
         &self,
         scope: Scope,
         key: Option<KeyUse>,
@@ -144,22 +141,6 @@ impl Engine {
             };
             keep(tx, key.clone(), &kept)?;
             Ok(Answered { reply: shown.clear, replayed: false })
-        render: impl Fn(&T) -> Reply + Send + 'static,
-    ) -> Result<Answered, Error> {
-        let (seal, nonce) = (self.seal.clone(), self.random.bytes());
-        self.change(scope, move |tx| {
-            let Some(key) = &key else {
-                return Ok(Answered { reply: render(&work(tx)?), replayed: false });
-            };
-            let place = format!("replies.body:{} {}", key.route, key.key);
-            if let Some(Prior::Reply(mut reply)) = prior(tx, key)? {
-                reply.body = seal.open(scope.tenant, &place, &reply.body)?;
-                return Ok(Answered { reply, replayed: true });
-            }
-            let reply = render(&work(tx)?);
-            let body = seal.seal_with(nonce, scope.tenant, &place, &reply.body)?;
-            keep(tx, key.clone(), &Reply { status: reply.status, body })?;
-            Ok(Answered { reply, replayed: false })
         })
         .await
     }

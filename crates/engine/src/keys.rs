@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use domain::id::{SecretId, UserId};
 use domain::key::{self, KeyError, KeyKind};
@@ -43,14 +42,6 @@ impl Engine {
         let found = match self.keys.get(&hash) {
             Some(found) => found,
             None => {
-                let forgotten = self.keys_forgotten.load(Ordering::Acquire);
-                let stored = self.read_now(|read| Ok(store::keys::find_by_hash(read, &hash)?))?;
-                let found = Arc::new(stored.ok_or_else(unknown_key)?);
-                self.keys.insert(hash, found.clone());
-                // A key that changed while it was read must not stay as it was.
-                if self.keys_forgotten.load(Ordering::Acquire) != forgotten {
-                    self.keys.remove(&hash);
-                }
                 let seen = self.forgets();
                 let stored = self.read_now(|read| Ok(store::keys::find_by_hash(read, &hash)?))?;
                 let found = Arc::new(stored.ok_or_else(unknown_key)?);
@@ -72,7 +63,6 @@ impl Engine {
 
     /// Forgets a key that changed, before the change is answered.
     pub fn forget_key(&self, hash: &[u8; 32]) {
-        self.keys_forgotten.fetch_add(1, Ordering::AcqRel);
         self.forget();
         self.keys.remove(hash);
     }

@@ -4,8 +4,8 @@
 //! function in the file of its noun; it hands the writer a closure that loads what it needs, asks the
 //! domain to decide and writes what the domain returned.
 
-pub mod api_keys;
 pub mod activities;
+pub mod api_keys;
 pub mod audit;
 pub mod blocks;
 pub mod bootstrap;

@@ -12,7 +12,7 @@ use store::Tx;
 use store::keys::StoredKey;
 
 use crate::error::Error;
-use crate::idempotency::{Answered, Reply};
+use crate::idempotency::{Answered, Shown};
 use crate::keys::{self, KeyPlan};
 use crate::paywalls::{find, paywall_key_plan, tell};
 use crate::run::Engine;
@@ -46,13 +46,13 @@ impl Engine {
         scope: Scope,
         cause: Cause,
         ask: RotationAsk,
-        render: impl Fn(&Rotated) -> Reply + Send + 'static,
+        render: impl Fn(&Rotated) -> Shown + Send + 'static,
     ) -> Result<Answered, Error> {
         let plan = paywall_key_plan(scope, ask.supplied.as_ref())?;
         let text = self.key_text(&plan);
         let id = ask.id;
         let work = move |tx: &mut Tx<'_>| rotate(tx, &cause, (id, ask.grace_s), (&plan, &text));
-        let answered = self.once_secret(scope, ask.key, work, render).await?;
+        let answered = self.once_shown(scope, ask.key, work, render).await?;
         self.forget_paywall_with_keys(&scope, id)?;
         Ok(answered)
     }
@@ -85,7 +85,7 @@ fn rotate(
             Some(end) if end > now => now,
             Some(_) => continue,
         };
-        store::keys::end(tx.write()?, &scope, old.no, ("published", Some(end)))?;
+        store::keys::end(tx.write()?, &scope, old.no, ("published", Some(end)), now)?;
     }
     let plan = KeyPlan { paywall: Some(stored.no), ..plan.clone() };
     let key = keys::insert(tx, cause, &plan, text)?;

@@ -14,7 +14,7 @@ use store::paywalls::Stored;
 use store::{Read, Tx};
 
 use crate::error::{Class, Error, Fault};
-use crate::idempotency::{Answered, Reply};
+use crate::idempotency::{Answered, Shown};
 use crate::keys::{self, KeyPlan};
 use crate::run::Engine;
 
@@ -44,7 +44,7 @@ impl Engine {
         scope: Scope,
         cause: Cause,
         (body, may_set_fees, key): (Value, bool, Option<KeyUse>),
-        render: impl Fn(&Created) -> Reply + Send + 'static,
+        render: impl Fn(&Created) -> Shown + Send + 'static,
     ) -> Result<Answered, Error> {
         let plan = paywall_key_plan(scope, body.get("apiKey"))?;
         let text = self.key_text(&plan);
@@ -56,7 +56,7 @@ impl Engine {
             }
             Ok(created)
         };
-        self.once_secret(scope, key, work, render).await
+        self.once_shown(scope, key, work, render).await
     }
 
     /// Newest first, below number `before`.

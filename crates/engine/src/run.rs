@@ -2,7 +2,6 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::id::{Mint, RequestId};
@@ -45,8 +44,6 @@ pub struct Engine {
     requests: Mutex<Mint>,
     /// Keys by the hash of their text. Ends with a change of the key, before it is answered.
     pub(crate) keys: Cache<[u8; 32], Arc<StoredKey>>,
-    /// Counts the keys that were forgotten.
-    pub(crate) keys_forgotten: AtomicU64,
     /// Paywalls by their number.
     pub(crate) paywalls: Cache<i64, Arc<StoredPaywall>>,
     /// (paywall, external user) → wallet number.
@@ -87,7 +84,6 @@ impl Engine {
             seal: settings.seal,
             public_url: settings.public_url,
             keys: Cache::new(CACHED_MAX),
-            keys_forgotten: AtomicU64::new(0),
             paywalls: Cache::new(CACHED_MAX),
             sights: Cache::new(CACHED_MAX),
             totals: Cache::new(CACHED_MAX),

@@ -70,17 +70,7 @@ impl Seal {
         place: &str,
         secret: &[u8],
     ) -> Result<Vec<u8>, Error> {
-        self.seal_with(random.bytes(), tenant, place, secret)
-    }
-
-    /// As `seal`, with a nonce that was drawn before.
-    pub fn seal_with(
-        &self,
-        nonce: [u8; NONCE_BYTES],
-        tenant: TenantId,
-        place: &str,
-        secret: &[u8],
-    ) -> Result<Vec<u8>, Error> {
+        let nonce: [u8; NONCE_BYTES] = random.bytes();
         let payload = Payload { msg: secret, aad: place.as_bytes() };
         let sealed = self
             .cipher(tenant)?

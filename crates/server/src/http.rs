@@ -6,6 +6,8 @@
 pub mod activity;
 pub mod answer;
 pub mod call;
+pub mod checkout;
+pub mod cursor;
 pub mod docs;
 pub mod environments;
 pub mod errors;
@@ -13,7 +15,14 @@ pub mod health;
 pub mod keys;
 pub mod members;
 pub mod page;
+pub mod paywall_calls;
+pub mod paywall_charges;
+pub mod paywall_holds;
+pub mod paywall_ledger;
+pub mod paywall_owner;
+pub mod paywall_proxy;
 pub mod paywall_users;
+pub mod paywalls;
 pub mod route;
 pub mod settings;
 pub mod spec;
@@ -37,6 +46,13 @@ pub fn routes() -> route::Routes {
         .merge(activity::routes())
         .merge(health::routes())
         .merge(docs::routes())
+        .merge(paywall_proxy::routes())
+        .merge(paywall_charges::routes())
+        .merge(paywall_holds::routes())
+        .merge(checkout::routes())
+        .merge(paywalls::routes())
+        .merge(paywall_owner::routes())
+        .merge(paywall_ledger::routes())
 }
 
 /// The router of a running server.

@@ -98,6 +98,15 @@ impl Call {
 
     /// The idempotency key of the request: the header, or the body's own (the same thing).
     pub fn key_use(&self, in_body: Option<&str>) -> Result<Option<KeyUse>, Error> {
+        self.key_use_of(in_body, &self.body)
+    }
+
+    /// As `key_use`, where more than the body says what is asked; `request` is all of it.
+    pub fn key_use_of(
+        &self,
+        in_body: Option<&str>,
+        request: &[u8],
+    ) -> Result<Option<KeyUse>, Error> {
         let header = self.headers.get("idempotency-key").map(|value| value.to_str());
         let header = match header {
             Some(Ok(text)) => Some(text),
@@ -112,17 +121,16 @@ impl Call {
             (header, body) => header.or(body),
         };
         let Some(key) = key else { return Ok(None) };
-        let visible = key.bytes().all(|byte| (0x21..=0x7E).contains(&byte));
-        if key.is_empty() || key.len() > IDEMPOTENCY_KEY_CHARS_MAX || !visible {
+        if !is_idempotency_key(key) {
             return Err(bad_key());
         }
-        Ok(Some(engine::idempotency::key_use(&self.keyed_route(), key, &self.body)))
+        Ok(Some(engine::idempotency::key_use(&self.keyed_route(), key, request)))
     }
 
     /// Scope of an idempotency key: the route with the things that it names; a paywall's own routes
-    /// are apart for each paywall.
-    fn keyed_route(&self) -> String {
-        let mut route = self.route.to_owned();
+    /// are apart for each paywall. Naming the user in the path makes no other route.
+    pub fn keyed_route(&self) -> String {
+        let mut route = self.route.replacen("/{user}", "", 1);
         if let Caller::Paywall(_, paywall) = &self.caller {
             route = format!("{route} {}", paywall.no);
         }
@@ -176,6 +184,12 @@ impl Call {
 /// An API key that did something is told by its owner.
 fn key_owner(key: &StoredKey) -> String {
     key.user.map_or_else(|| key.created_by.clone(), |user| user.to_string())
+}
+
+/// 1 to 255 visible ASCII characters.
+pub fn is_idempotency_key(text: &str) -> bool {
+    let visible = text.bytes().all(|byte| (0x21..=0x7E).contains(&byte));
+    !text.is_empty() && text.len() <= IDEMPOTENCY_KEY_CHARS_MAX && visible
 }
 
 fn bad_key() -> Error {

@@ -46,6 +46,7 @@ pub fn answer(error: &Error, surface: Surface, request: RequestId) -> Answer {
     let status = status(fault.class, fault.code);
     let body = match surface {
         Surface::Paywall => openai(&fault, status, request),
+        Surface::Messages => anthropic(&fault, status, request),
         Surface::Billing => json!(Flat {
             code: fault.code,
             message: &fault.message,
@@ -55,7 +56,40 @@ pub fn answer(error: &Error, surface: Surface, request: RequestId) -> Answer {
             details: fault.details.as_ref(),
         }),
     };
-    hints(Answer::json(status, &body), fault.class, status)
+    blocked(hints(Answer::json(status, &body), fault.class, status), &fault)
+}
+
+/// The body of an error inside a list of results, as paywalls speak.
+pub fn item(error: &Error, request: RequestId) -> Value {
+    let fault = fault(error);
+    openai(&fault, status(fault.class, fault.code), request)
+}
+
+/// A blocked call says so in headers too (paywalls 7.3).
+fn blocked(answer: Answer, fault: &Fault) -> Answer {
+    let told = fault.details.as_ref().and_then(|details| details.get("paywall"));
+    let text = |name: &str| told.and_then(|told| told.get(name)).and_then(Value::as_str);
+    let Some(reason) = text("reason") else { return answer };
+    let answer = answer.with("x-paywall-status", "blocked").with("x-paywall-reason", reason);
+    match text("actionUrl") {
+        Some(url) => answer.with("x-paywall-action-url", url),
+        None => answer,
+    }
+}
+
+fn anthropic(fault: &Fault, status: StatusCode, request: RequestId) -> Value {
+    let kind = match status.as_u16() {
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        500.. => "api_error",
+        _ => "invalid_request_error",
+    };
+    let error = json!({ "type": kind, "message": fault.message });
+    json!({ "type": "error", "error": error, "request_id": request })
 }
 
 /// Says whether sending it again can help (conventions 5).

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response};
 use axum::routing::{MethodFilter, on};
@@ -30,6 +31,8 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 pub enum Surface {
     Billing,
     Paywall,
+    /// A paywall's routes that speak as Anthropic does.
+    Messages,
 }
 
 impl Surface {
@@ -37,6 +40,7 @@ impl Surface {
         match self {
             Surface::Billing => "billing",
             Surface::Paywall => "paywall",
+            Surface::Messages => "messages",
         }
     }
 }
@@ -105,10 +109,15 @@ impl Routes {
             let name: &'static str = format!("{} {}", route.method, route.path).leak();
             let (path, route) = (route.path, Arc::new(route));
             let serve = move |State(app): State<App>,
-                              Path(path): Path<HashMap<String, String>>,
+                              path: Result<Path<HashMap<String, String>>, PathRejection>,
                               request: Request| {
                 let route = route.clone();
-                async move { serve(app, &route, name, (path, request)).await }
+                async move {
+                    match path {
+                        Ok(Path(path)) => serve(app, &route, name, (path, request)).await,
+                        Err(_) => broken_path(&app, &route, &request),
+                    }
+                }
             };
             router = router.route(path, on(filter, serve));
         }
@@ -132,7 +141,7 @@ async fn serve(
 ) -> Response<Body> {
     let started = app.metrics.started();
     let id = app.engine.request_id();
-    let surface = surface(route.access, request.headers());
+    let surface = surface(route, request.headers());
     let admitted = admit(&app, route.access, request.headers());
     let key = admitted.as_ref().map_or_else(|_| String::new(), Caller::key_mask);
     let outcome = match admitted {
@@ -249,8 +258,9 @@ fn speaks_paywall(headers: &HeaderMap) -> bool {
     headers.contains_key("authorization") || headers.contains_key("x-paywall-key")
 }
 
-fn surface(access: Access, headers: &HeaderMap) -> Surface {
-    match access {
+fn surface(route: &Route, headers: &HeaderMap) -> Surface {
+    match route.access {
+        Access::Paywall if route.path.contains("/messages") => Surface::Messages,
         Access::Paywall => Surface::Paywall,
         Access::Either(_) if speaks_paywall(headers) => Surface::Paywall,
         _ => Surface::Billing,
@@ -276,6 +286,14 @@ fn unknown(app: &App, request: &Request) -> Response<Body> {
     let surface =
         if speaks_paywall(request.headers()) { Surface::Paywall } else { Surface::Billing };
     stamped(errors::answer(&Error::not_found("route"), surface, id).into_response(), id)
+}
+
+/// A path that is no UTF-8 once it is decoded.
+fn broken_path(app: &App, route: &Route, request: &Request) -> Response<Body> {
+    let id = app.engine.request_id();
+    let surface = surface(route, request.headers());
+    let error = Error::invalid("path", "must be UTF-8 once its percent signs are decoded");
+    stamped(errors::answer(&error, surface, id).into_response(), id)
 }
 
 /// Shorthands for declarations.
