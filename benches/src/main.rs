@@ -1,1 +1,87 @@
-fn main() {}
+//! Measures what Farebox promises about speed and size, beside PostgreSQL on the same machine.
+//!
+//! `cargo run --release -p farebox-benches -- all` runs everything on loopback and in temporary
+//! folders, prints tables and leaves nothing behind. Each rate is the median of three runs.
+
+mod ground;
+mod growth;
+mod http;
+mod load;
+mod memory;
+mod postgres;
+mod report;
+mod server;
+mod writer;
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Topic {
+    All,
+    /// Charges through the writer inside this process.
+    Writer,
+    /// Charges over HTTP against a server process, beside pgbench.
+    Http,
+    /// A hundred charges a call, over HTTP.
+    Batch,
+    /// Charges after many entries against charges after few.
+    Growth,
+    /// Memory of a server, and how long it takes to start.
+    Memory,
+}
+
+#[derive(Parser)]
+#[command(about = "Measures Farebox beside PostgreSQL on this machine")]
+struct Args {
+    #[arg(value_enum, default_value = "all")]
+    topics: Vec<Topic>,
+    /// Length of one run
+    #[arg(long, default_value = "5")]
+    seconds: u64,
+    /// Entries of the grown ledger
+    #[arg(long, default_value = "5000000")]
+    entries: u64,
+}
+
+/// How long and how often everything is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub run: Duration,
+    pub warm: Duration,
+    pub runs: usize,
+    pub entries: u64,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let plan = Plan {
+        run: Duration::from_secs(args.seconds),
+        warm: Duration::from_secs(1),
+        runs: 3,
+        entries: args.entries,
+    };
+    let asks = |topic| args.topics.contains(&topic) || args.topics.contains(&Topic::All);
+    report::machine()?;
+    if asks(Topic::Writer) {
+        writer::measure(&plan).await?;
+    }
+    if asks(Topic::Http) {
+        http::measure(&plan).await?;
+    }
+    if asks(Topic::Batch) {
+        http::measure_batches(&plan).await?;
+    }
+    if asks(Topic::Growth) {
+        growth::measure(&plan).await?;
+    }
+    if asks(Topic::Memory) {
+        memory::measure(&plan).await?;
+    }
+    Ok(())
+}

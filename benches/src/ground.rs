@@ -1,0 +1,103 @@
+//! A database with a paywall and users that have money, for every measurement alike.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use domain::amount::Amount;
+use domain::paywall::ExternalUser;
+use domain::scope::{Cause, Scope};
+use engine::deposits::{DepositAsk, Origin};
+use engine::random::Random;
+use engine::seal::Seal;
+use engine::{Engine, Settings};
+use serde_json::json;
+use store::paywalls::Stored;
+use tempfile::TempDir;
+
+/// Users, each with a wallet.
+pub const USERS: u64 = 10_000;
+/// Credits of each user; no run can spend them.
+const CREDITS: i64 = 1_000_000_000;
+const DEPOSITS_IN_FLIGHT: u64 = 256;
+const FILE: &str = "farebox.db";
+
+pub struct Ground {
+    pub engine: Arc<Engine>,
+    pub scope: Scope,
+    pub paywall: Arc<Stored>,
+    pub api_key: String,
+    pub folder: TempDir,
+}
+
+impl Ground {
+    /// A new database in a temporary folder, with users that have money.
+    pub async fn new() -> anyhow::Result<Ground> {
+        let folder = tempfile::tempdir()?;
+        let engine = open(folder.path())?;
+        let scope = engine.ensure_tenant("Benchmark").await?;
+        let body = json!({ "name": "Benchmark", "currency": "USD" });
+        let made = engine.create_paywall(scope, Cause::schedule(), body).await?;
+        let key = engine.authenticate(&made.api_key)?;
+        let paywall = engine.paywall(&scope, key.paywall.unwrap_or_default())?;
+        let ground = Ground { engine, scope, paywall, api_key: made.api_key, folder };
+        ground.fund().await?;
+        Ok(ground)
+    }
+
+    async fn fund(&self) -> anyhow::Result<()> {
+        let mut tasks = tokio::task::JoinSet::new();
+        for first in 0..DEPOSITS_IN_FLIGHT {
+            let (engine, scope, paywall) = (self.engine.clone(), self.scope, self.paywall.clone());
+            tasks.spawn(async move {
+                for user in (first..USERS).step_by(256) {
+                    engine.deposit(scope, deposit(&paywall, user)?).await?;
+                }
+                anyhow::Ok(())
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done??;
+        }
+        Ok(())
+    }
+
+    /// Closes the database and keeps the folder, for a server process.
+    pub fn close(self) -> (TempDir, String) {
+        self.engine.close();
+        (self.folder, self.api_key)
+    }
+}
+
+fn open(folder: &Path) -> anyhow::Result<Arc<Engine>> {
+    let database = store::Database::open(&folder.join(FILE), true)?;
+    let settings = Settings {
+        seal: Seal::none(),
+        random: Random::System,
+        public_url: "http://127.0.0.1".to_owned(),
+    };
+    Ok(Engine::start(database, settings)?)
+}
+
+fn deposit(paywall: &Arc<Stored>, number: u64) -> anyhow::Result<DepositAsk> {
+    Ok(DepositAsk {
+        paywall: paywall.clone(),
+        user: user(number)?,
+        amount: Amount::units(CREDITS),
+        origin: Origin::Deposit,
+        expires_at: None,
+        metadata: None,
+        key: None,
+        cause: Cause::schedule(),
+    })
+}
+
+/// The external id of a user.
+pub fn user(number: u64) -> anyhow::Result<ExternalUser> {
+    ExternalUser::parse(&format!("user-{number}")).map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+/// A key that no other call has, without order.
+pub fn unique(seed: u64, number: u64) -> String {
+    let one = domain::id::splitmix(seed ^ domain::id::splitmix(number));
+    format!("{one:016x}{number:012x}")
+}

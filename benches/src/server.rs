@@ -1,0 +1,80 @@
+//! A `farebox serve` process on a folder: started, watched and ended here.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use crate::load::Connection;
+
+const READY_TIME_MAX: Duration = Duration::from_secs(30);
+
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    /// From the start of the process until it took work.
+    pub ready_after: Duration,
+}
+
+impl Server {
+    /// Starts the release binary on `folder` and waits until it is ready.
+    pub async fn start(folder: &Path) -> anyhow::Result<Server> {
+        let binary = binary()?;
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let began = Instant::now();
+        let child = Command::new(binary)
+            .arg("serve")
+            .env("FAREBOX_LISTEN", address.to_string())
+            .env("FAREBOX_DATA_DIR", folder)
+            .env("FAREBOX_API_KEY", "fbx_benchmark")
+            .env("FAREBOX_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()?;
+        let mut server = Server { child, address, ready_after: Duration::ZERO };
+        while !is_ready(address).await {
+            let ended = server.child.try_wait()?;
+            anyhow::ensure!(ended.is_none(), "the server ended at its start: {ended:?}");
+            anyhow::ensure!(began.elapsed() < READY_TIME_MAX, "the server did not become ready");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        server.ready_after = began.elapsed();
+        Ok(server)
+    }
+
+    /// A line of the process's status in KiB, such as `VmRSS`.
+    pub fn memory_kib(&self, field: &str) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find(|line| line.starts_with(field)).context("no such field")?;
+        let number = line.split_whitespace().nth(1).context("no number")?;
+        Ok(number.parse()?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+async fn is_ready(address: SocketAddr) -> bool {
+    let Ok(mut connection) = Connection::open(address).await else { return false };
+    connection.get("/readyz").await.is_ok_and(|status| status == 200)
+}
+
+/// The release binary beside this one; built when it is missing or old.
+fn binary() -> anyhow::Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let built = Command::new("cargo")
+        .args(["build", "--release", "--quiet", "-p", "farebox"])
+        .current_dir(root)
+        .status()?;
+    anyhow::ensure!(built.success(), "the server was not built");
+    let here = std::env::current_exe()?;
+    let folder = here.parent().context("this program stands in no folder")?;
+    Ok(folder.join("farebox"))
+}
