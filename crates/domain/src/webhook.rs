@@ -29,6 +29,22 @@ macro_rules! wire_names {
                 f.write_str(self.name())
             }
         }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let name = <String as serde::Deserialize>::deserialize(deserializer)?;
+                $name::parse(&name).ok_or_else(|| serde::de::Error::custom(format!(
+                    "must be one of {}",
+                    $name::ALL.iter().map(|one| one.name()).collect::<Vec<_>>().join(", ")
+                )))
+            }
+        }
     )*};
 }
 

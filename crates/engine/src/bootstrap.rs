@@ -54,13 +54,7 @@ impl Engine {
         &self,
         work: impl FnMut(&mut store::Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let nowhere = Scope {
-            env: EnvNo::default(),
-            environment: EnvironmentId::default(),
-            tenant: TenantId::default(),
-            live: false,
-        };
-        self.change(nowhere, work).await
+        self.change(nowhere(), work).await
     }
 
     /// Makes sure that `text` is a key of `scope` with the role super_admin.
@@ -118,4 +112,14 @@ fn owner(tx: &mut Tx<'_>) -> Result<UserId, Error> {
     };
     store::members::insert(tx.write()?, scope.tenant, &owner)?;
     Ok(owner.id)
+}
+
+/// The scope of work above all environments.
+pub(crate) fn nowhere() -> Scope {
+    Scope {
+        env: EnvNo::default(),
+        environment: EnvironmentId::default(),
+        tenant: TenantId::default(),
+        live: false,
+    }
 }

@@ -1,227 +1,139 @@
 //! Deliveries: one event for one receiver, written with the event, for whoever matches then.
+//!
+//! `routing` writes them, `queue` moves them between their states, `list` shows them. When and how
+//! one is sent is the engine's.
 
-use std::sync::Arc;
+mod list;
+mod queue;
+mod routing;
 
-use domain::ledger::Record;
-use domain::ledger::log::paywall_names;
-use domain::place::{EnvNo, Place, ReceiverNo};
+use domain::id::DeliveryId;
+use domain::place::{Place, ReceiverNo, TEST_POSITIONS};
 use domain::time::Timestamp;
-use domain::wallet::Wallet;
-use domain::webhook::catalogue::{EventType, Family};
-use domain::webhook::filter::Filter;
-use domain::webhook::order::holds_back;
-use domain::webhook::receiver::{Ordering, ReceiverKind, State};
-use rusqlite::{Connection, params};
-use serde::Deserialize;
+use domain::webhook::catalogue::EventType;
+use domain::webhook::receiver::{Class, DeliveryState, Trigger};
+use domain::webhook::schedule::Outcome;
+use rusqlite::Row;
 
 use crate::error::Error;
-use crate::value::{Millis, signed};
+use crate::value::{Millis, unsigned};
 
-/// What decides whether a receiver gets an event.
-#[derive(Clone, Debug)]
-pub struct Routing {
-    pub no: ReceiverNo,
-    pub kind: ReceiverKind,
-    pub paywall: Option<i64>,
-    pub state: State,
-    pub ordering: Ordering,
-    pub filter: Filter,
-}
+pub use list::{Filters, Mark, first_open, page};
+pub use queue::{
+    claim, due, find, give_back, give_back_all, insert, next_due, park, promote, set, test_place,
+    unpark,
+};
+pub use routing::Routing;
+pub(crate) use routing::{append, heads, matches, routing};
 
-/// A delivery that was written leased to this process, for its lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A delivery that is leased to this process, for its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handover {
     pub receiver: ReceiverNo,
     pub place: Place,
+    /// Leased by the commit of its event; else it was claimed, promoted or asked for.
+    pub fresh: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    pub receiver: ReceiverNo,
+    /// Of its event; test deliveries have places of their own.
+    pub place: Place,
+    /// Time of the event.
+    pub at: Timestamp,
+    pub kind: EventType,
+    /// `<type>:<id>` of what is counted.
+    pub subject: String,
+    /// Empty for what goes without order.
     pub order_key: String,
+    pub sequence: u64,
+    pub class: Class,
+    pub state: DeliveryState,
+    /// Place in the schedule.
+    pub step: u8,
+    pub attempts: u32,
+    pub next_at: Timestamp,
+    /// Of a test delivery.
+    pub body: Option<Vec<u8>>,
+    pub last_code: Option<u16>,
+    pub last_result: Option<Outcome>,
+    pub last_error: Option<String>,
+    pub last_attempt_at: Option<Timestamp>,
+    pub last_duration_ms: Option<i64>,
+    /// First success.
+    pub delivered_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// What causes the next attempt.
+    pub trigger: Trigger,
+    /// Exhausted, and its order key stands until someone acts.
+    pub halts: bool,
 }
 
-/// The part of a receiver's stored body that routing needs.
-#[derive(Deserialize)]
-struct RoutingBody {
-    types: Vec<String>,
-    extensions: bool,
-    ordering: String,
-}
+const COLUMNS: &str = "receiver, place, at, kind, subject, order_key, sequence, class, state, step,
+    attempts, next_at, body, last_code, last_result, last_error, last_attempt_at, last_duration_ms,
+    delivered_at, created_at, updated_at, trigger, halts";
 
-/// The receivers of the environment that collect events now.
-pub(crate) fn routing(connection: &Connection, env: EnvNo) -> Result<Vec<Routing>, Error> {
-    let mut select = connection.prepare_cached(
-        "SELECT no, kind, paywall, state, body FROM receivers
-         WHERE env = ?1 AND state IN ('enabled', 'paused') ORDER BY no",
-    )?;
-    let mut rows = select.query([env.get()])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let no: u32 = row.get(0)?;
-        let bad = |problem: &str| Error::corrupt("receivers", i64::from(no), problem);
-        let kind: String = row.get(1)?;
-        let state: String = row.get(3)?;
-        let body: RoutingBody = serde_json::from_str(row.get_ref(4)?.as_str()?)
-            .map_err(|problem| bad(&problem.to_string()))?;
-        let kind = ReceiverKind::parse(&kind).ok_or_else(|| bad("kind"))?;
-        let filter = match kind {
-            ReceiverKind::Endpoint => Filter::endpoint(&body.types, body.extensions),
-            ReceiverKind::Subscription => {
-                Filter::subscription(&body.types, body.extensions).map(|(filter, _)| filter)
-            }
-        };
-        found.push(Routing {
-            no: ReceiverNo(no),
-            kind,
-            paywall: row.get(2)?,
-            state: State::parse(&state).ok_or_else(|| bad("state"))?,
-            ordering: Ordering::parse(&body.ordering).ok_or_else(|| bad("ordering"))?,
-            filter: filter.map_err(|problem| bad(&problem.to_string()))?,
-        });
+impl Delivery {
+    pub fn id(&self) -> DeliveryId {
+        self.place.delivery_id(self.at, self.receiver)
     }
-    Ok(found)
-}
 
-/// What a delivery needs to know of its event.
-pub(crate) struct Head {
-    pub(crate) place: Place,
-    pub(crate) at: Timestamp,
-    kind: EventType,
-    subject: String,
-    order_key: String,
-    sequence: u64,
-    paywall: Option<i64>,
-    pub(crate) suppressed: bool,
-}
-
-/// Inserts the deliveries of `records` and adds those that may be sent at once to `handovers`.
-pub(crate) fn append(
-    connection: &Connection,
-    routing: &[Routing],
-    (env, records): (EnvNo, &[Record]),
-    wallet_of: impl Fn(i64) -> Option<Arc<Wallet>>,
-    handovers: &mut Vec<Handover>,
-) -> Result<(), Error> {
-    for record in records {
-        for head in heads(env, record, &wallet_of) {
-            for receiver in routing {
-                if !head.suppressed && matches(receiver, &head) {
-                    insert(connection, (env, receiver), &head, handovers)?;
-                }
-            }
-        }
+    pub fn is_test(&self) -> bool {
+        is_test(self.place)
     }
-    Ok(())
+
+    /// As receivers see it; that of a test is marked.
+    pub fn event_id(&self) -> String {
+        event_id(self.place, self.at)
+    }
 }
 
-pub(crate) fn matches(receiver: &Routing, head: &Head) -> bool {
-    let own = match receiver.kind {
-        ReceiverKind::Endpoint => true,
-        ReceiverKind::Subscription => receiver.paywall == head.paywall && head.paywall.is_some(),
+pub fn is_test(place: Place) -> bool {
+    place.position() >= TEST_POSITIONS
+}
+
+/// The id of the event at a place.
+pub fn event_id(place: Place, at: Timestamp) -> String {
+    let id = place.event_id(at);
+    if is_test(place) { format!("evt_test_{}", id.0) } else { id.to_string() }
+}
+
+fn row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
+    let text = |index| row.get_ref(index)?.as_str().map_err(rusqlite::Error::from);
+    let time = |index| -> rusqlite::Result<Option<Timestamp>> {
+        Ok(row.get::<_, Option<Millis>>(index)?.map(|at| at.0))
     };
-    own && receiver.filter.matches(head.kind)
+    let bad = || rusqlite::Error::InvalidQuery;
+    let last_result: Option<String> = row.get(14)?;
+    Ok(Delivery {
+        receiver: ReceiverNo(row.get(0)?),
+        place: Place::from_raw(row.get(1)?),
+        at: row.get::<_, Millis>(2)?.0,
+        kind: EventType::parse(text(3)?).ok_or_else(bad)?,
+        subject: row.get(4)?,
+        order_key: row.get(5)?,
+        sequence: unsigned(row.get(6)?),
+        class: Class::parse(text(7)?).ok_or_else(bad)?,
+        state: DeliveryState::parse(text(8)?).ok_or_else(bad)?,
+        step: row.get(9)?,
+        attempts: row.get(10)?,
+        next_at: row.get::<_, Millis>(11)?.0,
+        body: row.get(12)?,
+        last_code: row.get(13)?,
+        last_result: last_result.as_deref().and_then(Outcome::parse),
+        last_error: row.get(15)?,
+        last_attempt_at: time(16)?,
+        last_duration_ms: row.get(17)?,
+        delivered_at: time(18)?,
+        created_at: row.get::<_, Millis>(19)?.0,
+        updated_at: row.get::<_, Millis>(20)?.0,
+        trigger: Trigger::parse(text(21)?).ok_or_else(bad)?,
+        halts: row.get(22)?,
+    })
 }
 
-pub(crate) fn heads(
-    env: EnvNo,
-    record: &Record,
-    wallet_of: &impl Fn(i64) -> Option<Arc<Wallet>>,
-) -> Vec<Head> {
-    match record {
-        Record::Event(event) if event.place.env() == env => vec![Head {
-            place: event.place,
-            at: event.at,
-            kind: event.kind,
-            subject: event.subject.clone(),
-            order_key: event.order_key.clone(),
-            sequence: event.sequence,
-            paywall: event.paywall,
-            suppressed: event.suppressed,
-        }],
-        Record::Entry(entry) if entry.place.env() == env => {
-            wallet_of(entry.wallet_no).map_or_else(Vec::new, |wallet| entry_heads(entry, &wallet))
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn entry_heads(entry: &domain::ledger::Entry, wallet: &Wallet) -> Vec<Head> {
-    let mut paywall_sequence = entry.paywall_sequence;
-    let kinds = (0_u64..).zip(entry.announce.events());
-    kinds
-        .map(|(offset, &kind)| {
-            let of_paywall = kind.family() == Family::Paywall;
-            let link = wallet.paywall.as_ref().filter(|_| of_paywall);
-            let sequence = if of_paywall { paywall_sequence } else { entry.sequence };
-            paywall_sequence += u64::from(of_paywall);
-            let (subject, order_key) = if let Some(link) = link {
-                paywall_names(link.id, Some(wallet.customer_id))
-            } else {
-                let name = format!("wallet:{}", wallet.id);
-                (name.clone(), name)
-            };
-            Head {
-                place: entry.place.offset(offset),
-                at: entry.at,
-                kind,
-                subject,
-                order_key,
-                sequence,
-                paywall: link.map(|link| link.no),
-                suppressed: false,
-            }
-        })
-        .collect()
-}
-
-fn insert(
-    connection: &Connection,
-    (env, receiver): (EnvNo, &Routing),
-    head: &Head,
-    handovers: &mut Vec<Handover>,
-) -> Result<(), Error> {
-    let state = first_state(connection, receiver, head)?;
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO deliveries (receiver, place, env, at, kind, subject, order_key, sequence,
-            class, state, step, attempts, next_at, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'live', ?9, 0, 0, ?4, ?4, ?4)",
-    )?;
-    insert.execute(params![
-        receiver.no.0,
-        head.place.raw(),
-        env.get(),
-        Millis(head.at),
-        head.kind.name(),
-        head.subject,
-        head.order_key,
-        signed(head.sequence),
-        state,
-    ])?;
-    if state == "leased" {
-        handovers.push(Handover {
-            receiver: receiver.no,
-            place: head.place,
-            order_key: head.order_key.clone(),
-        });
-    }
-    Ok(())
-}
-
-/// First rule that fits (webhooks 7.1).
-fn first_state(
-    connection: &Connection,
-    receiver: &Routing,
-    head: &Head,
-) -> Result<&'static str, Error> {
-    if receiver.state == State::Paused {
-        return Ok("parked");
-    }
-    if holds_back(receiver.ordering, head.kind) {
-        let mut select = connection.prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM deliveries WHERE receiver = ?1 AND order_key = ?2
-                AND state IN ('due', 'leased', 'waiting'))",
-        )?;
-        let open: bool =
-            select.query_row(params![receiver.no.0, head.order_key], |row| row.get(0))?;
-        if open {
-            return Ok("waiting");
-        }
-    }
-    Ok("leased")
+fn rows(found: Vec<rusqlite::Result<Delivery>>) -> Result<Vec<Delivery>, Error> {
+    Ok(found.into_iter().collect::<Result<_, _>>()?)
 }

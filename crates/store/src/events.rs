@@ -86,11 +86,33 @@ pub fn page(
 
 /// The event at `place`, if it belongs to the scope.
 pub fn find(read: Read<'_>, scope: &Scope, place: Place) -> Result<Option<Recorded>, Error> {
-    if place.env() != scope.env || place.position() == 0 {
+    let (_, last) = scope.env.range();
+    if place.env() != scope.env || place.position() == 0 || place.raw() > last {
         return Ok(None);
     }
-    let (found, _) = page(read, scope, place.position() - 1, 1)?;
-    Ok(found.into_iter().find(|recorded| recorded.event.place == place))
+    let before = place.raw() - 1;
+    if let Some(own) = own_events(read.connection, (before, place.raw()), 1)?.pop() {
+        return Ok(Some(own));
+    }
+    let mut select = read.connection.prepare_cached(&format!(
+        "SELECT {} FROM entries WHERE place > ?1 AND place <= ?2 ORDER BY place DESC LIMIT 1",
+        entries::columns()
+    ))?;
+    let back = (place.raw() - EVENTS_PER_ENTRY_MAX).max(scope.env.range().0);
+    let mut rows = select.query(params![back, place.raw()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let entry = entries::from_row(row)?;
+    let recorded_at = entries::recorded_at(row)?;
+    let (wallet, customer) = Versions::default().of(read.connection, &entry)?;
+    let facts = Facts { scope: *scope, entry: &entry, wallet: &wallet, customer: &customer };
+    let event = domain::event::entry::events(&facts).into_iter().find(|event| event.place == place);
+    Ok(event.map(|event| Recorded { event, recorded_at }))
+}
+
+/// The mark of this database. A restore renews it, so that cursors from before say so.
+pub fn mark(read: Read<'_>) -> Result<String, Error> {
+    let select = "SELECT value FROM meta WHERE name = 'feed_mark'";
+    Ok(read.connection.query_row(select, [], |row| row.get(0))?)
 }
 
 /// Last position of the environment's log.

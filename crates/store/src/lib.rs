@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod activities;
 pub mod alerts;
+pub mod attempts;
 pub mod audit;
 pub mod checkout_links;
 mod checkpointer;
@@ -24,6 +25,8 @@ pub mod identities;
 pub mod keys;
 pub mod members;
 pub mod paywalls;
+pub mod receiver_secrets;
+pub mod receivers;
 pub mod replies;
 pub mod settings;
 pub mod tenants;

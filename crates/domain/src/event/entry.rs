@@ -49,7 +49,8 @@ pub fn events(facts: &Facts<'_>) -> Vec<Event> {
         .collect()
 }
 
-fn event(facts: &Facts<'_>, telling: &Telling) -> Event {
+/// One event of the entry, under the number and type that `telling` gives.
+pub fn event(facts: &Facts<'_>, telling: &Telling) -> Event {
     let link = facts.wallet.paywall.as_ref();
     let ((subject, order_key), paywall, body) = match link {
         Some(link) if telling.kind.family() == Family::Paywall => (

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::id::{DeliveryId, splitmix};
 use crate::time::{SECOND_MS, Timestamp};
@@ -291,6 +292,18 @@ impl FromStr for Schedule {
                 Schedule::custom(waits.map_err(malformed)?)
             }
         }
+    }
+}
+
+impl Serialize for Schedule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Schedule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Schedule, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

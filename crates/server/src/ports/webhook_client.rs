@@ -13,13 +13,14 @@ mod names;
 mod pool;
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use domain::webhook::address::AllowList;
 use domain::webhook::schedule::Outcome;
-use domain::webhook::target::Target;
+use domain::webhook::target::{Target, TargetError};
 use http::header::{HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body_util::{BodyExt as _, Full};
@@ -28,6 +29,8 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
 
 use connection::{Connection, Connector, Unanswered};
+use engine::ports::WebhookPort;
+pub use engine::ports::{Attempt, Request};
 use failure::Failed;
 pub use names::Names;
 use pool::{Key, Pool};
@@ -37,34 +40,6 @@ pub const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Kept of an answer's body.
 pub const SNIPPET_BYTES_MAX: usize = 4_096;
 const RETRY_AFTER_BYTES_MAX: usize = 128;
-
-/// One POST. The headers are sent as they are, with a `host` from the URL.
-#[derive(Clone, Debug)]
-pub struct Request {
-    pub url: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Bytes,
-    /// For everything: name, connection, answer.
-    pub timeout_ms: u64,
-}
-
-/// What became of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    pub outcome: Outcome,
-    pub status: Option<u16>,
-    pub duration_ms: u64,
-    /// As the receiver wrote it.
-    pub retry_after: Option<String>,
-    /// The first bytes of the answer's body.
-    pub snippet: Vec<u8>,
-    /// Never that of a refused name.
-    pub address: Option<IpAddr>,
-    /// For the receiver's owner; it names no refused address.
-    pub error: Option<String>,
-    /// A reused connection had been closed before anything was written, and a new one was opened.
-    pub reconnected: bool,
-}
 
 /// Shared by all lanes; cloning it shares its connections. Use it inside a tokio runtime.
 #[derive(Clone)]
@@ -105,6 +80,15 @@ impl GuardedClient {
         let mut trace = Trace::default();
         let result = self.attempt(request, deadline, &mut trace).await;
         trace.into_attempt(result, started.elapsed())
+    }
+
+    /// Judges a URL that is to be saved, with one look-up of its name, and gives its one spelling. A
+    /// name that does not resolve passes: it is judged again at every send.
+    pub async fn check(&self, url: &str) -> Result<String, TargetError> {
+        let target = Target::parse(url, &self.list)?;
+        let addresses = self.names.resolve(target.host()).await.unwrap_or_default();
+        target.check_resolved(&addresses, &self.list)?;
+        Ok(target.as_str().to_owned())
     }
 
     async fn attempt(
@@ -163,6 +147,12 @@ impl GuardedClient {
         let connection = self.connector.open(target, &addresses, (key, resolved_at)).await?;
         trace.address = Some(connection.address);
         Ok(connection)
+    }
+}
+
+impl WebhookPort for GuardedClient {
+    fn post(&self, request: Request) -> Pin<Box<dyn Future<Output = Attempt> + Send + '_>> {
+        Box::pin(async move { GuardedClient::post(self, &request).await })
     }
 }
 

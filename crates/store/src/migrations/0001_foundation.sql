@@ -2,6 +2,8 @@
 -- such columns have no type, so that SQLite changes nothing. Times are milliseconds. Ids are 16 bytes.
 
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+-- The mark of this database that cursors of the feed carry; a restore renews it.
+INSERT INTO meta (name, value) VALUES ('feed_mark', lower(hex(randomblob(4))));
 
 CREATE TABLE tenants (
   no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, name TEXT NOT NULL, status TEXT NOT NULL,
@@ -163,11 +165,15 @@ CREATE TABLE deliveries (
   next_at INTEGER NOT NULL, body BLOB, last_code INTEGER, last_result TEXT, last_error TEXT,
   last_attempt_at INTEGER, last_duration_ms INTEGER, delivered_at INTEGER,
   created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+  -- What causes the next attempt; whether an exhausted one stops its order key.
+  trigger TEXT NOT NULL DEFAULT 'schedule', halts INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (receiver, place)) WITHOUT ROWID;
-CREATE INDEX deliveries_due ON deliveries (env, next_at) WHERE state = 'due';
+CREATE INDEX deliveries_due ON deliveries (env, receiver, next_at) WHERE state = 'due';
 CREATE INDEX deliveries_open ON deliveries (receiver, order_key, sequence)
   WHERE state IN ('due', 'leased', 'waiting');
-CREATE INDEX deliveries_by_env ON deliveries (env, place);
+CREATE INDEX deliveries_parked ON deliveries (receiver) WHERE state = 'parked';
+CREATE INDEX deliveries_halted ON deliveries (receiver, order_key) WHERE halts = 1;
+CREATE INDEX deliveries_by_env ON deliveries (env, created_at, place);
 
 CREATE TABLE attempts (
   no INTEGER PRIMARY KEY, receiver INTEGER NOT NULL, place INTEGER NOT NULL,

@@ -1,0 +1,274 @@
+//! Commands on endpoints: receivers of an environment (webhooks 14).
+
+use std::collections::BTreeMap;
+
+use domain::id::ReceiverId;
+use domain::ledger::entry::KeyUse;
+use domain::scope::{Cause, Scope};
+use domain::time::Timestamp;
+use domain::webhook::receiver::{
+    EventNaming, OnExhausted, PayloadFormat, RECEIVERS_MAX, ReceiverKind, State, StateReason,
+    TIMEOUT_MS_DEFAULT, cut_description,
+};
+use domain::webhook::schedule::Schedule;
+use serde_json::Value;
+use store::Tx;
+use store::receiver_secrets::{self, Secret};
+use store::receivers::{self, Config, Health, NewReceiver, Stored};
+
+use crate::error::Error;
+use crate::idempotency::{Answered, Reply};
+use crate::receivers::{Action, Edit, Private, Receiver, apply, audit, field, later};
+use crate::run::Engine;
+
+const OF: (ReceiverKind, Option<i64>) = (ReceiverKind::Endpoint, None);
+const METADATA_BYTES_MAX: usize = 4 << 10;
+const TIMEOUT_S_MAX: u32 = 30;
+const API_VERSION: &str = "v1";
+
+/// Reads the fields of a body that an owner may write.
+pub fn read(body: &Value) -> Result<Edit, Error> {
+    if !body.is_object() {
+        return Err(Error::invalid("body", "must be a JSON object"));
+    }
+    not_yet(body)?;
+    let timeout_s: Option<u32> = field(body, "timeout_seconds")?;
+    if timeout_s.is_some_and(|seconds| !(1..=TIMEOUT_S_MAX).contains(&seconds)) {
+        return Err(Error::invalid("timeout_seconds", "timeout_seconds must be 1 to 30"));
+    }
+    let api_version: Option<String> = field(body, "api_version")?;
+    if api_version.as_deref().is_some_and(|version| version != API_VERSION) {
+        return Err(Error::invalid("api_version", "api_version must be \"v1\""));
+    }
+    let description: Option<String> = field(body, "description")?;
+    Ok(Edit {
+        url: field(body, "url")?,
+        types: field(body, "types")?,
+        extensions: field(body, "extensions")?,
+        description: description.map(|text| cut_description(&text)),
+        metadata: metadata(body)?,
+        ordering: field(body, "ordering")?,
+        on_exhausted: field(body, "on_exhausted")?,
+        schedule: schedule(body)?,
+        timeout_ms: timeout_s.map(|seconds| seconds * 1_000),
+        headers: field(body, "custom_headers")?,
+        bearer: bearer(body, "bearer_token")?,
+        secret: field(body, "secret")?,
+        api_version,
+        send_traceparent: field(body, "send_traceparent")?,
+        version: field(body, "version")?,
+        ..Edit::default()
+    })
+}
+
+/// Options of the next stage are refused unless they ask for what is so already.
+fn not_yet(body: &Value) -> Result<(), Error> {
+    let table = [
+        ("payload_mode", Value::from("full")),
+        ("channels", Value::Array(Vec::new())),
+        ("max_in_flight", Value::from(8)),
+        ("max_rps", Value::Null),
+        ("signatures", Value::from(vec!["v1"])),
+    ];
+    match table.iter().find(|(name, now)| body.get(name).is_some_and(|asked| asked != now)) {
+        Some((name, _)) => Err(later(name)),
+        None => Ok(()),
+    }
+}
+
+fn metadata(body: &Value) -> Result<Option<BTreeMap<String, String>>, Error> {
+    let metadata: Option<BTreeMap<String, String>> = field(body, "metadata")?;
+    let size: usize =
+        metadata.iter().flatten().map(|(name, value)| name.len() + value.len()).sum();
+    if size > METADATA_BYTES_MAX {
+        return Err(Error::invalid("metadata", "metadata must have at most 4 KiB"));
+    }
+    Ok(metadata)
+}
+
+fn schedule(body: &Value) -> Result<Option<Schedule>, Error> {
+    match body.get("retry_schedule") {
+        None => Ok(None),
+        Some(Value::Null) => Ok(Some(Schedule::Standard)),
+        Some(_) => {
+            let waits: Vec<u32> = field(body, "retry_schedule")?.unwrap_or_default();
+            Schedule::custom(waits).map(Some).map_err(|error| {
+                Error::invalid("retry_schedule", format!("retry_schedule {error}"))
+            })
+        }
+    }
+}
+
+/// Null takes the token away.
+pub(crate) fn bearer(body: &Value, name: &str) -> Result<Option<Option<String>>, Error> {
+    match body.get(name) {
+        None => Ok(None),
+        Some(_) => Ok(Some(field(body, name)?)),
+    }
+}
+
+/// A receiver as it is before its owner chooses anything.
+pub(crate) fn blank(kind: ReceiverKind, at: Timestamp) -> Stored {
+    Stored {
+        no: domain::place::ReceiverNo::default(),
+        id: ReceiverId::default(),
+        kind,
+        paywall: None,
+        state: State::Enabled,
+        config: Config {
+            url: String::new(),
+            types: Vec::new(),
+            extensions: false,
+            description: String::new(),
+            metadata: BTreeMap::new(),
+            state_reason: None::<StateReason>,
+            state_changed_at: at,
+            ordering: kind.ordering_default(),
+            on_exhausted: OnExhausted::Skip,
+            schedule: kind.schedule_default(),
+            timeout_ms: TIMEOUT_MS_DEFAULT,
+            payload_format: PayloadFormat::Flat,
+            event_naming: EventNaming::Full,
+            api_version: API_VERSION.to_owned(),
+            send_traceparent: false,
+        },
+        sealed: Vec::new(),
+        health: Health::default(),
+        version: 1,
+        created_by: String::new(),
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+/// A receiver that is ready to be inserted, with everything sealed.
+#[derive(Clone, Debug)]
+pub(crate) struct Birth {
+    pub(crate) row: NewReceiver,
+    pub(crate) sealed: Vec<u8>,
+    pub(crate) private: Private,
+    pub(crate) secret: Secret,
+    pub(crate) text: String,
+}
+
+impl Engine {
+    pub(crate) fn receiver_birth(
+        &self,
+        scope: &Scope,
+        (kind, paywall): (ReceiverKind, Option<i64>),
+        edit: &Edit,
+        by: &str,
+    ) -> Result<Birth, Error> {
+        let names = match kind {
+            ReceiverKind::Endpoint => ("url", "types"),
+            ReceiverKind::Subscription => ("url", "events"),
+        };
+        for (name, missing) in [(names.0, edit.url.is_none()), (names.1, edit.types.is_none())] {
+            if missing {
+                return Err(Error::invalid(name, format!("{name} is missing")));
+            }
+        }
+        let (at, fresh) = (self.now(scope), self.fresh_id(scope));
+        let (mut stored, mut private) = (blank(kind, at), Private::default());
+        apply(edit, &mut stored, &mut private)?;
+        let (secret, text) = self.new_secret(scope, kind, edit.secret.as_deref())?;
+        let sealed = private.seal(self, scope, fresh)?;
+        let created_by = by.to_owned();
+        let row = NewReceiver { fresh, kind, paywall, config: stored.config, created_by, at };
+        Ok(Birth { row, sealed, private, secret, text })
+    }
+
+    /// Makes an endpoint. `render` makes the answer, which shows the secret this once.
+    pub async fn create_endpoint(
+        &self,
+        scope: Scope,
+        (edit, cause): (Edit, Cause),
+        key: Option<KeyUse>,
+        render: impl Fn(&Receiver) -> Reply + Send + 'static,
+    ) -> Result<Answered, Error> {
+        let birth = self.receiver_birth(&scope, OF, &edit, &cause.actor.id)?;
+        let work = move |tx: &mut Tx<'_>| {
+            let count = receivers::count(tx.read()?, &scope, ReceiverKind::Endpoint, None)?;
+            if count >= RECEIVERS_MAX {
+                let message = format!("an environment has at most {RECEIVERS_MAX} endpoints");
+                return Err(Error::conflict("too_many_endpoints", message));
+            }
+            insert(tx, &cause, &birth)
+        };
+        self.once(scope, key, work, render).await
+    }
+
+    pub async fn edit_endpoint(
+        &self,
+        scope: Scope,
+        id: ReceiverId,
+        (edit, cause): (Edit, Cause),
+    ) -> Result<Receiver, Error> {
+        self.edit_receiver(scope, OF, id, (edit, cause)).await
+    }
+
+    /// Pauses, resumes, disables, enables or deletes an endpoint.
+    pub async fn act_on_endpoint(
+        &self,
+        scope: Scope,
+        id: ReceiverId,
+        (action, cause): (Action, Cause),
+    ) -> Result<Receiver, Error> {
+        let seen = self.receiver(&scope, OF, id)?;
+        let work = move |tx: &mut Tx<'_>| {
+            let stored = crate::receivers::find(tx.read()?, &scope, OF, id)?;
+            crate::receivers::act(tx, &cause, stored, action)
+        };
+        let stored = self.change(scope, work).await?;
+        Ok(Receiver { stored, ..seen })
+    }
+
+    /// Replaces the secrets of a receiver by one new one.
+    pub async fn rotate_secret(
+        &self,
+        scope: Scope,
+        (of, id): ((ReceiverKind, Option<i64>), ReceiverId),
+        (edit, cause): (Edit, Cause),
+        key: Option<KeyUse>,
+        render: impl Fn(&Receiver) -> Reply + Send + 'static,
+    ) -> Result<Answered, Error> {
+        let seen = self.receiver(&scope, of, id)?;
+        apply(&edit, &mut seen.stored.clone(), &mut seen.private.clone())?;
+        let (secret, text) = self.new_secret(&scope, of.0, edit.secret.as_deref())?;
+        let work = move |tx: &mut Tx<'_>| {
+            let before = crate::receivers::find(tx.read()?, &scope, of, id)?;
+            let mut stored = before.clone();
+            stored.version += 1;
+            stored.updated_at = tx.now();
+            receiver_secrets::replace(tx.write()?, &scope, stored.no, &secret)?;
+            receivers::set(tx.write()?, &scope, &stored)?;
+            audit(tx, &cause, "secret_rotated", (Some(&before), &stored))?;
+            Ok(Receiver {
+                stored,
+                private: seen.private.clone(),
+                secrets: vec![secret.clone()],
+                secret: Some(text.clone()),
+                made: false,
+            })
+        };
+        self.once(scope, key, work, render).await
+    }
+}
+
+/// Inserts a receiver with its secret.
+pub(crate) fn insert(tx: &mut Tx<'_>, cause: &Cause, birth: &Birth) -> Result<Receiver, Error> {
+    let scope = tx.scope();
+    let mut stored = receivers::insert(tx.write()?, &scope, &birth.row)?;
+    stored.sealed.clone_from(&birth.sealed);
+    receivers::set(tx.write()?, &scope, &stored)?;
+    receiver_secrets::replace(tx.write()?, &scope, stored.no, &birth.secret)?;
+    tx.receivers_changed()?;
+    audit(tx, cause, "created", (None, &stored))?;
+    Ok(Receiver {
+        stored,
+        private: birth.private.clone(),
+        secrets: vec![birth.secret.clone()],
+        secret: Some(birth.text.clone()),
+        made: true,
+    })
+}

@@ -1,0 +1,125 @@
+//! The sending step: leased deliveries become signed requests, and their results are recorded.
+//!
+//! One task owns the lanes of all receivers and decides what starts; requests, reads and writes run
+//! beside it. The database is the only truth: what is in memory here is leased there, and a start
+//! of the process makes it due again.
+//!
+//! Bounds: 8 requests at a time a receiver, 512 a process; slow receivers have 2 each and a tenth of
+//! the process together. Receivers take turns; tenants and classes have no shares of their own yet.
+
+mod lane;
+mod prepare;
+mod record;
+mod sender;
+mod tend;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+
+use domain::scope::Scope;
+use domain::time::Timestamp;
+use domain::webhook::schedule::Outcome;
+use parking_lot::Mutex;
+use store::deliveries::Handover;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use crate::error::Error;
+use crate::ports::WebhookPort;
+use crate::run::Engine;
+use crate::test_clock::Sends;
+
+use prepare::Memory;
+pub(crate) use record::go_on;
+
+/// The handle of a running sender. Cloning it is cheap; the sender ends with `stop`.
+#[derive(Clone)]
+pub struct Deliverer {
+    commands: mpsc::UnboundedSender<Command>,
+    counts: Arc<Counts>,
+    engine: Weak<Engine>,
+    task: AbortHandle,
+}
+
+/// Attempts of this process by result.
+type Counts = Mutex<BTreeMap<&'static str, u64>>;
+
+enum Command {
+    Drain { scope: Scope, until: Timestamp, done: oneshot::Sender<()> },
+    Stop { done: oneshot::Sender<()> },
+}
+
+/// What every part of the step reaches.
+struct Shared {
+    engine: Arc<Engine>,
+    port: Arc<dyn WebhookPort>,
+    memory: Memory,
+    counts: Arc<Counts>,
+}
+
+impl Deliverer {
+    /// Starts to send. Needs a tokio runtime.
+    pub fn start(engine: Arc<Engine>, port: Arc<dyn WebhookPort>) -> Deliverer {
+        let handovers = engine.take_handovers().unwrap_or_else(no_handovers);
+        let (commands, received) = mpsc::unbounded_channel();
+        let counts = Arc::new(Counts::default());
+        let memory = Memory::default();
+        let shared = Arc::new(Shared { engine: engine.clone(), port, memory, counts: counts.clone() });
+        let task = tokio::spawn(sender::run(shared, handovers, received)).abort_handle();
+        let weak = Arc::downgrade(&engine);
+        let deliverer = Deliverer { commands, counts, engine: weak, task };
+        engine.set_sends(Arc::new(deliverer.clone()));
+        deliverer
+    }
+
+    /// Sends what is due in the environment at `until`, and what follows from it. Answers when
+    /// nothing is on its way and nothing is due any more.
+    pub async fn drain_due(&self, scope: Scope, until: Timestamp) {
+        let (done, drained) = oneshot::channel();
+        drop(self.commands.send(Command::Drain { scope, until, done }));
+        // A sender that has stopped has nothing on its way.
+        drop(drained.await);
+    }
+
+    /// Starts nothing new, lets running requests end, records them, and gives every lease back.
+    pub async fn stop(&self) {
+        let (done, stopped) = oneshot::channel();
+        drop(self.commands.send(Command::Stop { done }));
+        drop(stopped.await);
+    }
+
+    /// Ends at once, as a crash would. Only for tests of what a crash leaves behind.
+    pub fn abort(&self) {
+        self.task.abort();
+    }
+
+    /// How many attempts of this process had this result.
+    pub fn attempts(&self, outcome: Outcome) -> u64 {
+        self.counts.lock().get(outcome.name()).copied().unwrap_or(0)
+    }
+}
+
+impl Sends for Deliverer {
+    fn next_attempt(&self, scope: &Scope) -> Result<Option<Timestamp>, Error> {
+        let Some(engine) = self.engine.upgrade() else { return Ok(None) };
+        engine.read_now(|read| Ok(store::deliveries::next_due(read, scope)?))
+    }
+
+    fn send_due(
+        &self,
+        scope: Scope,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + '_>> {
+        Box::pin(async move {
+            if let Some(engine) = self.engine.upgrade() {
+                self.drain_due(scope, engine.now(&scope)).await;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Another sender has taken them: this one sends what its sweeps claim.
+fn no_handovers() -> mpsc::UnboundedReceiver<Vec<Handover>> {
+    mpsc::unbounded_channel().1
+}

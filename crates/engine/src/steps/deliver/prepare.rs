@@ -1,0 +1,203 @@
+//! A leased delivery becomes a signed request: the event as it was stored, in the receiver's form,
+//! with its newest URL, headers and secrets. Reads only.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::event::paywall::EVENT_VERSION;
+use domain::place::{EnvNo, ReceiverNo};
+use domain::scope::Scope;
+use domain::time::Timestamp;
+use domain::webhook::body::{self, DeliveryFrame, Form};
+use domain::webhook::catalogue::Family;
+use domain::webhook::headers::{self, Credentials, DeliveryFacts};
+use domain::webhook::receiver::{DeliveryState, EventNaming, PayloadMode, State, Trigger};
+use domain::webhook::signature::SigningKey;
+use parking_lot::Mutex;
+use store::Read;
+use store::deliveries::{self, Delivery, Handover};
+use store::receivers::{self, Stored};
+
+use crate::error::Error;
+use crate::ports::Request;
+use crate::receivers::Private;
+use crate::run::Engine;
+
+/// Versions of receivers whose opened secrets stay in memory.
+const OPENED_MAX: usize = 10_000;
+
+/// An attempt that is ready to go out.
+pub struct Prepared {
+    pub handover: Handover,
+    pub scope: Scope,
+    pub request: Request,
+    pub trigger: Trigger,
+    /// On the environment's clock.
+    pub started_at: Timestamp,
+    /// As it is signed.
+    pub sent_at: Timestamp,
+}
+
+/// Secrets of one version of a receiver.
+struct Opened {
+    version: u64,
+    private: Private,
+    keys: Vec<SigningKey>,
+    newest: String,
+}
+
+/// What stays in memory between attempts.
+#[derive(Default)]
+pub struct Memory {
+    scopes: Mutex<HashMap<EnvNo, Scope>>,
+    opened: Mutex<HashMap<ReceiverNo, Arc<Opened>>>,
+}
+
+impl Memory {
+    pub fn scope(&self, engine: &Engine, env: EnvNo) -> Result<Scope, Error> {
+        if let Some(scope) = self.scopes.lock().get(&env) {
+            return Ok(*scope);
+        }
+        let all = engine.scopes()?;
+        let mut scopes = self.scopes.lock();
+        scopes.extend(all.into_iter().map(|scope| (scope.env, scope)));
+        scopes.get(&env).copied().ok_or_else(|| Error::not_found("environment"))
+    }
+
+    fn opened(
+        &self,
+        engine: &Engine,
+        read: Read<'_>,
+        (scope, receiver): (&Scope, &Stored),
+    ) -> Result<Arc<Opened>, Error> {
+        let known = self.opened.lock().get(&receiver.no).cloned();
+        if let Some(known) = known.filter(|known| known.version == receiver.version) {
+            return Ok(known);
+        }
+        let secrets = crate::receivers::open_secrets(engine, read, scope, receiver)?;
+        let opened = Arc::new(Opened {
+            version: receiver.version,
+            private: Private::open(engine, scope, receiver)?,
+            keys: secrets.iter().map(|secret| SigningKey::parse(secret)).collect(),
+            newest: secrets.into_iter().next().unwrap_or_default(),
+        });
+        let mut all = self.opened.lock();
+        if all.len() >= OPENED_MAX {
+            all.clear();
+        }
+        all.insert(receiver.no, opened.clone());
+        Ok(opened)
+    }
+}
+
+/// The request of a delivery, or `None` when it is not to be sent any more.
+pub fn prepare(
+    engine: &Engine,
+    memory: &Memory,
+    read: Read<'_>,
+    handover: Handover,
+) -> Result<Option<Prepared>, Error> {
+    let scope = memory.scope(engine, handover.place.env())?;
+    let key = (handover.receiver, handover.place);
+    let Some(delivery) = deliveries::find(read, &scope, key)? else { return Ok(None) };
+    let Some(receiver) = receivers::find(read, &scope, handover.receiver)? else {
+        return Ok(None);
+    };
+    let wanted = match delivery.is_test() {
+        true => receiver.state != State::Deleted,
+        false => receiver.state == State::Enabled,
+    };
+    if delivery.state != DeliveryState::Leased || !wanted {
+        return Ok(None);
+    }
+    let Some(stored) = stored_body(read, &scope, &delivery)? else { return Ok(None) };
+    let opened = memory.opened(engine, read, (&scope, &receiver))?;
+    let sent_at = engine.real_now();
+    let body = form(engine, (&delivery, &receiver), &stored)?;
+    let headers = lines((&delivery, &receiver), &opened, (&body, sent_at));
+    Ok(Some(Prepared {
+        handover,
+        scope,
+        trigger: delivery.trigger,
+        started_at: engine.now(&scope),
+        sent_at,
+        request: Request {
+            url: receiver.config.url,
+            headers,
+            body: Bytes::from(body),
+            timeout_ms: u64::from(receiver.config.timeout_ms),
+        },
+    }))
+}
+
+fn stored_body(
+    read: Read<'_>,
+    scope: &Scope,
+    delivery: &Delivery,
+) -> Result<Option<Vec<u8>>, Error> {
+    if let Some(body) = &delivery.body {
+        return Ok(Some(body.clone()));
+    }
+    let found = store::events::find(read, scope, delivery.place)?;
+    Ok(found.map(|recorded| recorded.event.body))
+}
+
+fn form(
+    engine: &Engine,
+    (delivery, receiver): (&Delivery, &Stored),
+    stored: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let (id, subscription) = (delivery.id().to_string(), receiver.id.to_string());
+    let event_url = format!("{}/v1/webhooks/events/{}", engine.public_url, delivery.event_id());
+    let form = Form {
+        family: delivery.kind.family(),
+        mode: PayloadMode::Full,
+        naming: receiver.config.event_naming,
+        format: receiver.config.payload_format,
+        delivery: DeliveryFrame {
+            id: &id,
+            subscription_id: &subscription,
+            attempts: delivery.attempts + 1,
+            created_at: delivery.created_at,
+            updated_at: delivery.updated_at,
+        },
+        event_url: &event_url,
+    };
+    let body = body::render(stored, &form).map_err(|error| {
+        Error::Store(store::Error::corrupt("events", delivery.place.raw(), error))
+    })?;
+    Ok(body.into_owned())
+}
+
+fn lines(
+    (delivery, receiver): (&Delivery, &Stored),
+    opened: &Opened,
+    (body, sent_at): (&[u8], Timestamp),
+) -> Vec<(String, String)> {
+    let name = delivery.kind.name();
+    let short = delivery.kind.family() == Family::Paywall
+        && receiver.config.event_naming == EventNaming::Short;
+    let event_type = if short { name.strip_prefix("paywall.").unwrap_or(name) } else { name };
+    headers::delivery_headers(
+        receiver.kind,
+        &DeliveryFacts {
+            product_version: env!("CARGO_PKG_VERSION"),
+            event_id: &delivery.event_id(),
+            event_type,
+            event_version: EVENT_VERSION,
+            subject: &delivery.subject,
+            sequence: delivery.sequence,
+            attempt: delivery.attempts + 1,
+            sent_at,
+            credentials: Credentials {
+                keys: &opened.keys,
+                newest_secret: &opened.newest,
+                bearer: opened.private.bearer.as_deref(),
+            },
+            custom: &opened.private.headers,
+            traceparent: None,
+            body,
+        },
+    )
+}

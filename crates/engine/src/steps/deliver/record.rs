@@ -1,0 +1,158 @@
+//! What became of an attempt, written with everything that follows from it: the delivery's next
+//! time or end, the receiver's health, and the next delivery of the order key.
+
+use domain::scope::Scope;
+use domain::time::Timestamp;
+use domain::webhook::receiver::{
+    Class, DeliveryState, OnExhausted, Ordering, StateReason, Trigger,
+};
+use domain::webhook::schedule::{Failure, Next, Outcome, after_failure, parse_retry_after};
+use store::Tx;
+use store::attempts::{self, AttemptRow};
+use store::deliveries::{self, Delivery, Handover};
+use store::receivers::{self, Stored};
+
+use crate::error::Error;
+use crate::ports::Attempt;
+
+/// An attempt that ended.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub handover: Handover,
+    pub scope: Scope,
+    pub trigger: Trigger,
+    pub started_at: Timestamp,
+    pub sent_at: Timestamp,
+    pub attempt: Attempt,
+}
+
+impl Sent {
+    /// The failure, as far as the next attempt depends on it.
+    pub fn failure(&self, delivery: domain::id::DeliveryId, attempt: u32) -> Option<Failure> {
+        let retry_after = self.attempt.retry_after.as_deref();
+        (self.attempt.outcome != Outcome::Delivered).then(|| Failure {
+            outcome: self.attempt.outcome,
+            status: self.attempt.status,
+            retry_after_s: retry_after.and_then(|text| parse_retry_after(text, self.sent_at)),
+            delivery,
+            attempt,
+        })
+    }
+}
+
+/// Records one attempt.
+pub fn record(tx: &mut Tx<'_>, sent: &Sent) -> Result<(), Error> {
+    let (scope, key) = (tx.scope(), (sent.handover.receiver, sent.handover.place));
+    let Some(mut delivery) = deliveries::find(tx.read()?, &scope, key)? else { return Ok(()) };
+    let Some(receiver) = receivers::find(tx.read()?, &scope, key.0)? else { return Ok(()) };
+    let number = delivery.attempts + 1;
+    let failure = sent.failure(delivery.id(), number);
+    attempts::insert(tx.write()?, key, &row(sent, number, failure.as_ref()))?;
+    note(&mut delivery, sent, tx.now());
+    match &failure {
+        None => acknowledge(&mut delivery, tx.now()),
+        Some(failure) => fail(&mut delivery, &receiver, failure, tx.now()),
+    }
+    deliveries::set(tx.write()?, &scope, &delivery)?;
+    if !delivery.is_test() {
+        note_health(tx, &receiver, failure.is_some())?;
+        if sent.attempt.outcome == Outcome::Gone {
+            crate::receivers::switch_off(tx, &receiver, StateReason::Gone)?;
+        }
+        go_on(tx, &receiver, &delivery)?;
+    }
+    Ok(())
+}
+
+fn row(sent: &Sent, number: u32, failure: Option<&Failure>) -> AttemptRow {
+    let attempt = &sent.attempt;
+    AttemptRow {
+        number,
+        trigger: sent.trigger,
+        started_at: sent.started_at,
+        sent_at: sent.sent_at,
+        duration_ms: i64::try_from(attempt.duration_ms).unwrap_or(i64::MAX),
+        code: attempt.status,
+        result: attempt.outcome,
+        error: attempt.error.clone(),
+        retry_after_s: failure.and_then(|failure| failure.retry_after_s),
+        address: attempt.address.map(|address| address.to_string()),
+        reconnected: attempt.reconnected,
+        snippet: attempt.snippet.clone(),
+    }
+}
+
+fn note(delivery: &mut Delivery, sent: &Sent, now: Timestamp) {
+    let attempt = &sent.attempt;
+    delivery.attempts += 1;
+    delivery.trigger = Trigger::Schedule;
+    delivery.last_attempt_at = Some(sent.started_at);
+    delivery.last_code = attempt.status;
+    delivery.last_result = Some(attempt.outcome);
+    delivery.last_error.clone_from(&attempt.error);
+    delivery.last_duration_ms = i64::try_from(attempt.duration_ms).ok();
+    delivery.updated_at = now;
+}
+
+fn acknowledge(delivery: &mut Delivery, now: Timestamp) {
+    delivery.state = DeliveryState::Done;
+    delivery.halts = false;
+    delivery.delivered_at.get_or_insert(now);
+}
+
+/// Its owner may have parked or discarded it while the request was on the wire: that stays.
+fn fail(delivery: &mut Delivery, receiver: &Stored, failure: &Failure, now: Timestamp) {
+    let next = match delivery.is_test() {
+        true => Next::Exhausted,
+        false => after_failure(&receiver.config.schedule, delivery.step, failure),
+    };
+    match next {
+        Next::Wait { step, ms } => {
+            delivery.step = step;
+            delivery.next_at = now.plus_ms(ms);
+            if delivery.class == Class::Live {
+                delivery.class = Class::Retry;
+            }
+            if delivery.state == DeliveryState::Leased {
+                delivery.state = DeliveryState::Due;
+            }
+        }
+        Next::Exhausted if delivery.state == DeliveryState::Discarded => {}
+        Next::Exhausted => {
+            let halt = receiver.config.on_exhausted == OnExhausted::Halt;
+            let ordered = receiver.config.ordering == Ordering::Subject;
+            let held = delivery.halts || delivery.class != Class::Replay;
+            delivery.state = DeliveryState::Exhausted;
+            delivery.halts = halt && ordered && held && !delivery.order_key.is_empty();
+        }
+    }
+}
+
+fn note_health(tx: &mut Tx<'_>, receiver: &Stored, failed: bool) -> Result<(), Error> {
+    let (scope, now) = (tx.scope(), tx.now());
+    let mut health = receiver.health;
+    health.last_attempt_at = Some(now);
+    if failed {
+        health.failures_in_a_row += 1;
+        health.first_failure_at.get_or_insert(now);
+    } else {
+        health.failures_in_a_row = 0;
+        health.first_failure_at = None;
+        health.last_success_at = Some(now);
+    }
+    receivers::set_health(tx.write()?, &scope, receiver.no, &health)?;
+    Ok(())
+}
+
+/// The next of the order key starts because this one ended.
+pub fn go_on(tx: &mut Tx<'_>, receiver: &Stored, delivery: &Delivery) -> Result<(), Error> {
+    if delivery.state.is_open() || delivery.state == DeliveryState::Parked || delivery.halts {
+        return Ok(());
+    }
+    let scope = tx.scope();
+    let key = (receiver.no, delivery.order_key.as_str());
+    if let Some(next) = deliveries::promote(tx.write()?, &scope, key)? {
+        tx.hand_over(next);
+    }
+    Ok(())
+}

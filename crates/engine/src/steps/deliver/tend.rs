@@ -1,0 +1,127 @@
+//! Work on the database between attempts: claim what is due, give back what found no room.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use domain::place::{EnvNo, ReceiverNo};
+use domain::scope::Scope;
+use domain::time::Timestamp;
+use store::deliveries::{self, Handover};
+
+use super::Shared;
+use super::lane::LANE_MAX;
+use crate::error::Error;
+
+/// What cannot be prepared (a secret that does not open) is tried again after this long.
+const POSTPONED_MS: i64 = 60_000;
+
+/// What one round shall do.
+#[derive(Default)]
+pub struct Round {
+    pub give_back: Vec<Handover>,
+    /// Could not be prepared: due again after `POSTPONED_MS`.
+    pub postponed: Vec<Handover>,
+    /// Free places of lanes that have fewer than all.
+    pub rooms: HashMap<ReceiverNo, usize>,
+    /// Environments that are drained, with the time until when.
+    pub until: HashMap<EnvNo, Timestamp>,
+    /// How often each spilled lane had given something back when the round began.
+    pub epochs: HashMap<ReceiverNo, u64>,
+}
+
+/// What one round found.
+#[derive(Default)]
+pub struct Tended {
+    pub epochs: HashMap<ReceiverNo, u64>,
+    pub drained: BTreeSet<EnvNo>,
+    /// Claimed, by environment.
+    pub claimed: HashMap<EnvNo, usize>,
+    /// Receivers with more than they had room for.
+    pub full: BTreeSet<ReceiverNo>,
+    pub error: Option<Error>,
+    /// Not given back because of the error.
+    pub kept: (Vec<Handover>, Vec<Handover>),
+}
+
+pub async fn tend(shared: Arc<Shared>, round: Round) -> Tended {
+    let mut tended = Tended {
+        epochs: round.epochs.clone(),
+        drained: round.until.keys().copied().collect(),
+        ..Tended::default()
+    };
+    if let Err(error) = work(&shared, &round, &mut tended).await {
+        tended.error = Some(error);
+        tended.kept = (round.give_back, round.postponed);
+    }
+    tended
+}
+
+async fn work(shared: &Arc<Shared>, round: &Round, tended: &mut Tended) -> Result<(), Error> {
+    let due = shared.engine.read(|read| Ok(deliveries::due(read)?)).await?;
+    postpone(shared, &round.postponed).await?;
+    let mut plan: BTreeMap<EnvNo, (BTreeSet<ReceiverNo>, Vec<Handover>)> = BTreeMap::new();
+    for (env, receiver, at) in due {
+        let scope = shared.memory.scope(&shared.engine, env)?;
+        if at <= until(shared, round, &scope) {
+            plan.entry(env).or_default().0.insert(receiver);
+        }
+    }
+    for handover in &round.give_back {
+        let (receivers, back) = plan.entry(handover.place.env()).or_default();
+        receivers.insert(handover.receiver);
+        back.push(*handover);
+    }
+    for (env, (receivers, back)) in plan {
+        let scope = shared.memory.scope(&shared.engine, env)?;
+        let room = |no: &ReceiverNo| round.rooms.get(no).copied().unwrap_or(LANE_MAX);
+        let rooms = receivers.iter().map(|no| (*no, room(no))).collect();
+        let until = until(shared, round, &scope);
+        let (claimed, full) = claim(shared, scope, (rooms, back), until).await?;
+        tended.claimed.insert(env, claimed);
+        tended.full.extend(full);
+    }
+    Ok(())
+}
+
+async fn postpone(shared: &Shared, postponed: &[Handover]) -> Result<(), Error> {
+    for &handover in postponed {
+        let scope = shared.memory.scope(&shared.engine, handover.place.env())?;
+        let work = move |tx: &mut store::Tx<'_>| {
+            let later = tx.now().plus_ms(POSTPONED_MS);
+            Ok(deliveries::give_back(tx.write()?, &scope, handover, Some(later))?)
+        };
+        shared.engine.change(scope, work).await?;
+    }
+    Ok(())
+}
+
+fn until(shared: &Shared, round: &Round, scope: &Scope) -> Timestamp {
+    round.until.get(&scope.env).copied().unwrap_or_else(|| shared.engine.now(scope))
+}
+
+/// What is claimed comes back through the hand-over, as everything that is leased does.
+async fn claim(
+    shared: &Shared,
+    scope: Scope,
+    (rooms, back): (Vec<(ReceiverNo, usize)>, Vec<Handover>),
+    until: Timestamp,
+) -> Result<(usize, Vec<ReceiverNo>), Error> {
+    let work = move |tx: &mut store::Tx<'_>| {
+        for handover in &back {
+            deliveries::give_back(tx.write()?, &scope, *handover, None)?;
+        }
+        let (mut claimed, mut full) = (0, Vec::new());
+        for &(receiver, room) in &rooms {
+            let found = deliveries::claim(tx.write()?, &scope, (receiver, room), until)?;
+            if found.len() >= room {
+                full.push(receiver);
+            }
+            claimed += found.len();
+            for handover in found {
+                tx.hand_over(handover);
+            }
+        }
+        Ok((claimed, full))
+    };
+    shared.engine.change(scope, work).await
+}

@@ -1,0 +1,98 @@
+//! Attempts: one row for each HTTP request, append only.
+
+use domain::place::{Place, ReceiverNo};
+use domain::scope::Scope;
+use domain::time::Timestamp;
+use domain::webhook::receiver::Trigger;
+use domain::webhook::schedule::Outcome;
+use rusqlite::{Row, params};
+
+use crate::database::Read;
+use crate::error::Error;
+use crate::tx::Write;
+use crate::value::Millis;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRow {
+    pub number: u32,
+    pub trigger: Trigger,
+    /// On the environment's clock.
+    pub started_at: Timestamp,
+    /// Real time.
+    pub sent_at: Timestamp,
+    pub duration_ms: i64,
+    pub code: Option<u16>,
+    pub result: Outcome,
+    pub error: Option<String>,
+    pub retry_after_s: Option<u32>,
+    pub address: Option<String>,
+    pub reconnected: bool,
+    /// First bytes of the answer's body.
+    pub snippet: Vec<u8>,
+}
+
+pub fn insert(
+    write: Write<'_>,
+    (receiver, place): (ReceiverNo, Place),
+    row: &AttemptRow,
+) -> Result<(), Error> {
+    write
+        .connection
+        .prepare_cached(
+            "INSERT INTO attempts (receiver, place, number, trigger, started_at, sent_at,
+                duration_ms, code, result, error, retry_after_s, address, reconnected, snippet)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        )?
+        .execute(params![
+            receiver.0,
+            place.raw(),
+            row.number,
+            row.trigger.name(),
+            Millis(row.started_at),
+            Millis(row.sent_at),
+            row.duration_ms,
+            row.code,
+            row.result.name(),
+            row.error,
+            row.retry_after_s,
+            row.address,
+            row.reconnected,
+            row.snippet,
+        ])?;
+    Ok(())
+}
+
+/// Attempts of one delivery, newest first.
+pub fn of_delivery(
+    read: Read<'_>,
+    scope: &Scope,
+    (receiver, place): (ReceiverNo, Place),
+) -> Result<Vec<AttemptRow>, Error> {
+    let mut select = read.connection.prepare_cached(
+        "SELECT a.number, a.trigger, a.started_at, a.sent_at, a.duration_ms, a.code, a.result,
+            a.error, a.retry_after_s, a.address, a.reconnected, a.snippet
+         FROM attempts a JOIN deliveries d ON d.receiver = a.receiver AND d.place = a.place
+         WHERE d.env = ?1 AND a.receiver = ?2 AND a.place = ?3 ORDER BY a.number DESC",
+    )?;
+    let rows = select.query_map(params![scope.env.get(), receiver.0, place.raw()], row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn row(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
+    let (trigger, result): (String, String) = (row.get(1)?, row.get(6)?);
+    let bad = || rusqlite::Error::InvalidQuery;
+    Ok(AttemptRow {
+        number: row.get(0)?,
+        trigger: Trigger::parse(&trigger).ok_or_else(bad)?,
+        started_at: row.get::<_, Millis>(2)?.0,
+        sent_at: row.get::<_, Millis>(3)?.0,
+        duration_ms: row.get(4)?,
+        code: row.get(5)?,
+        result: Outcome::parse(&result).ok_or_else(bad)?,
+        error: row.get(7)?,
+        retry_after_s: row.get(8)?,
+        address: row.get(9)?,
+        reconnected: row.get(10)?,
+        snippet: row.get::<_, Option<Vec<u8>>>(11)?.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,273 @@
+//! The states of deliveries: what is due, claimed, given back, promoted, parked.
+//!
+//! Every statement on open work runs on a partial index, so its cost does not grow with what is
+//! done.
+
+use domain::place::{EnvNo, Place, ReceiverNo, TEST_POSITIONS};
+use domain::scope::Scope;
+use domain::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{COLUMNS, Delivery, Handover, row};
+use crate::database::Read;
+use crate::error::Error;
+use crate::tx::Write;
+use crate::value::{Millis, signed, unsigned};
+
+/// Whether an open delivery of the key holds back later ones. Redeliveries never do.
+pub(super) fn is_held(
+    connection: &Connection,
+    receiver: ReceiverNo,
+    order_key: &str,
+) -> Result<bool, Error> {
+    let mut select = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM deliveries WHERE receiver = ?1 AND order_key = ?2
+            AND state IN ('due', 'leased', 'waiting') AND class <> 'replay')",
+    )?;
+    Ok(select.query_row(params![receiver.0, order_key], |row| row.get(0))?)
+}
+
+/// Whether an exhausted delivery of the key waits for someone to act.
+pub(super) fn is_halted(
+    connection: &Connection,
+    receiver: ReceiverNo,
+    order_key: &str,
+) -> Result<bool, Error> {
+    let mut select = connection.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM deliveries
+            WHERE receiver = ?1 AND order_key = ?2 AND halts = 1)",
+    )?;
+    Ok(select.query_row(params![receiver.0, order_key], |row| row.get(0))?)
+}
+
+pub fn find(
+    read: Read<'_>,
+    scope: &Scope,
+    (receiver, place): (ReceiverNo, Place),
+) -> Result<Option<Delivery>, Error> {
+    let mut select = read.connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM deliveries WHERE receiver = ?1 AND place = ?2 AND env = ?3"
+    ))?;
+    let found = select.query_row(params![receiver.0, place.raw(), scope.env.get()], row);
+    Ok(found.optional()?)
+}
+
+/// Writes what an attempt or its owner changed.
+pub fn set(write: Write<'_>, scope: &Scope, delivery: &Delivery) -> Result<(), Error> {
+    let mut update = write.connection.prepare_cached(
+        "UPDATE deliveries SET class = ?4, state = ?5, step = ?6, attempts = ?7, next_at = ?8,
+            last_code = ?9, last_result = ?10, last_error = ?11, last_attempt_at = ?12,
+            last_duration_ms = ?13, delivered_at = ?14, updated_at = ?15, trigger = ?16, halts = ?17
+         WHERE receiver = ?1 AND place = ?2 AND env = ?3",
+    )?;
+    update.execute(params![
+        delivery.receiver.0,
+        delivery.place.raw(),
+        scope.env.get(),
+        delivery.class.name(),
+        delivery.state.name(),
+        delivery.step,
+        delivery.attempts,
+        Millis(delivery.next_at),
+        delivery.last_code,
+        delivery.last_result.map(domain::webhook::schedule::Outcome::name),
+        delivery.last_error,
+        delivery.last_attempt_at.map(Millis),
+        delivery.last_duration_ms,
+        delivery.delivered_at.map(Millis),
+        Millis(delivery.updated_at),
+        delivery.trigger.name(),
+        delivery.halts,
+    ])?;
+    Ok(())
+}
+
+/// Inserts a delivery that its commit did not make: of a sample, or of an event that is asked for.
+pub fn insert(write: Write<'_>, scope: &Scope, delivery: &Delivery) -> Result<(), Error> {
+    write
+        .connection
+        .prepare_cached(
+            "INSERT INTO deliveries (receiver, place, env, at, kind, subject, order_key, sequence,
+                class, state, step, attempts, next_at, body, created_at, updated_at, trigger)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0, ?12, ?11, ?12, ?12, ?13)",
+        )?
+        .execute(params![
+            delivery.receiver.0,
+            delivery.place.raw(),
+            scope.env.get(),
+            Millis(delivery.at),
+            delivery.kind.name(),
+            delivery.subject,
+            delivery.order_key,
+            signed(delivery.sequence),
+            delivery.class.name(),
+            delivery.state.name(),
+            delivery.body,
+            Millis(delivery.created_at),
+            delivery.trigger.name(),
+        ])?;
+    Ok(())
+}
+
+/// A fresh place outside the log, for a test delivery.
+pub fn test_place(write: Write<'_>, scope: &Scope) -> Result<Place, Error> {
+    let number: i64 = write
+        .connection
+        .prepare_cached(
+            "INSERT INTO counters (env, scope, last) VALUES (?1, 'test deliveries', 1)
+             ON CONFLICT (env, scope) DO UPDATE SET last = last + 1 RETURNING last",
+        )?
+        .query_row([scope.env.get()], |row| row.get(0))?;
+    Ok(scope.env.place(TEST_POSITIONS + unsigned(number)))
+}
+
+/// Receivers of every environment with a delivery to send, each with when it may be sent first.
+pub fn due(read: Read<'_>) -> Result<Vec<(EnvNo, ReceiverNo, Timestamp)>, Error> {
+    let mut select = read.connection.prepare_cached(
+        "SELECT env, receiver, next_at FROM deliveries
+         WHERE state = 'due' AND (env, receiver) > (?1, ?2) ORDER BY env, receiver, next_at LIMIT 1",
+    )?;
+    let (mut last, mut found) = ((0_u16, 0_u32), Vec::new());
+    while let Some((env, receiver, at)) = select
+        .query_row(params![last.0, last.1], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?
+    {
+        last = (env, receiver);
+        let at: Millis = at;
+        found.push((EnvNo::new(env), ReceiverNo(receiver), at.0));
+    }
+    Ok(found)
+}
+
+/// When the environment's next delivery may be sent.
+pub fn next_due(read: Read<'_>, scope: &Scope) -> Result<Option<Timestamp>, Error> {
+    let all = due(read)?.into_iter().filter(|(env, ..)| *env == scope.env);
+    Ok(all.map(|(.., at)| at).min())
+}
+
+/// Leases up to `room` deliveries of one receiver that are due at `until`, in order.
+pub fn claim(
+    write: Write<'_>,
+    scope: &Scope,
+    (receiver, room): (ReceiverNo, usize),
+    until: Timestamp,
+) -> Result<Vec<Handover>, Error> {
+    let connection = write.connection;
+    let mut select = connection.prepare_cached(
+        "SELECT place FROM deliveries WHERE env = ?1 AND receiver = ?2 AND state = 'due'
+            AND next_at <= ?3 ORDER BY next_at, place LIMIT ?4",
+    )?;
+    let limit = i64::try_from(room).unwrap_or(i64::MAX);
+    let places: Vec<i64> = select
+        .query_map(params![scope.env.get(), receiver.0, Millis(until), limit], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut lease = connection.prepare_cached(
+        "UPDATE deliveries SET state = 'leased' WHERE receiver = ?1 AND place = ?2 AND env = ?3",
+    )?;
+    for place in &places {
+        lease.execute(params![receiver.0, place, scope.env.get()])?;
+    }
+    let handover =
+        |place| Handover { receiver, place: Place::from_raw(place), fresh: false };
+    Ok(places.into_iter().map(handover).collect())
+}
+
+/// Ends the lease of a delivery that finds no room, or that can be sent from `next_at` on.
+pub fn give_back(
+    write: Write<'_>,
+    scope: &Scope,
+    handover: Handover,
+    next_at: Option<Timestamp>,
+) -> Result<(), Error> {
+    let mut update = write.connection.prepare_cached(
+        "UPDATE deliveries SET state = 'due', next_at = COALESCE(?4, next_at)
+         WHERE receiver = ?1 AND place = ?2 AND env = ?3 AND state = 'leased'",
+    )?;
+    let place = handover.place.raw();
+    let next_at = next_at.map(Millis);
+    update.execute(params![handover.receiver.0, place, scope.env.get(), next_at])?;
+    Ok(())
+}
+
+/// Ends every lease: this process stops sending.
+pub fn give_back_all(write: Write<'_>) -> Result<(), Error> {
+    let connection = write.connection;
+    connection.execute("UPDATE deliveries SET state = 'due' WHERE state = 'leased'", [])?;
+    Ok(())
+}
+
+/// Leases the first waiting delivery of an order key, unless one before it is still open or the
+/// key stands.
+pub fn promote(
+    write: Write<'_>,
+    scope: &Scope,
+    (receiver, order_key): (ReceiverNo, &str),
+) -> Result<Option<Handover>, Error> {
+    let connection = write.connection;
+    if order_key.is_empty() || is_halted(connection, receiver, order_key)? {
+        return Ok(None);
+    }
+    let mut update = connection.prepare_cached(
+        "UPDATE deliveries SET state = 'leased' WHERE env = ?3 AND receiver = ?1 AND place = (
+            SELECT place FROM deliveries WHERE receiver = ?1 AND order_key = ?2
+                AND state IN ('due', 'leased', 'waiting') AND class <> 'replay'
+            ORDER BY sequence LIMIT 1) AND state = 'waiting' RETURNING place",
+    )?;
+    let place = update
+        .query_row(params![receiver.0, order_key, scope.env.get()], |row| row.get(0))
+        .optional()?;
+    Ok(place.map(|place| Handover { receiver, place: Place::from_raw(place), fresh: false }))
+}
+
+/// The receiver takes nothing for now: its open deliveries become `state`. Returns how many.
+pub fn park(
+    write: Write<'_>,
+    scope: &Scope,
+    receiver: ReceiverNo,
+    discard: bool,
+) -> Result<usize, Error> {
+    let state = if discard { "discarded" } else { "parked" };
+    let mut update = write.connection.prepare_cached(
+        "UPDATE deliveries SET state = ?3 WHERE env = ?1 AND receiver = ?2
+            AND state IN ('due', 'leased', 'waiting') AND place & ?4 = 0",
+    )?;
+    let test = signed(TEST_POSITIONS);
+    let mut moved = update.execute(params![scope.env.get(), receiver.0, state, test])?;
+    if discard {
+        let mut parked = write.connection.prepare_cached(
+            "UPDATE deliveries SET state = 'discarded'
+             WHERE env = ?1 AND receiver = ?2 AND state = 'parked'",
+        )?;
+        moved += parked.execute(params![scope.env.get(), receiver.0])?;
+    }
+    Ok(moved)
+}
+
+/// The receiver takes deliveries again: what was parked is due at `at`; with `ordered`, only the
+/// first of each order key.
+pub fn unpark(
+    write: Write<'_>,
+    scope: &Scope,
+    (receiver, ordered): (ReceiverNo, bool),
+    at: Timestamp,
+) -> Result<usize, Error> {
+    let connection = write.connection;
+    let mut update = connection.prepare_cached(
+        "UPDATE deliveries SET next_at = ?3,
+            state = CASE WHEN ?4 AND order_key <> '' AND class <> 'replay' THEN 'waiting'
+                ELSE 'due' END
+         WHERE env = ?1 AND receiver = ?2 AND state = 'parked'",
+    )?;
+    let moved = update.execute(params![scope.env.get(), receiver.0, Millis(at), ordered])?;
+    let mut heads = connection.prepare_cached(
+        "UPDATE deliveries AS d SET state = 'due' WHERE d.env = ?1 AND d.receiver = ?2
+            AND d.state = 'waiting'
+            AND NOT EXISTS (SELECT 1 FROM deliveries h
+                WHERE h.receiver = ?2 AND h.order_key = d.order_key AND h.halts = 1)
+            AND d.sequence = (SELECT MIN(o.sequence) FROM deliveries o
+                WHERE o.receiver = ?2 AND o.order_key = d.order_key AND o.class <> 'replay'
+                    AND o.state IN ('due', 'leased', 'waiting'))",
+    )?;
+    heads.execute(params![scope.env.get(), receiver.0])?;
+    Ok(moved)
+}

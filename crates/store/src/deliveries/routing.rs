@@ -1,0 +1,225 @@
+//! Which receivers get an event, and the deliveries that are written with it.
+
+use std::sync::Arc;
+
+use domain::ledger::Record;
+use domain::ledger::log::paywall_names;
+use domain::place::{EnvNo, Place, ReceiverNo};
+use domain::time::Timestamp;
+use domain::wallet::Wallet;
+use domain::webhook::catalogue::{EventType, Family};
+use domain::webhook::filter::Filter;
+use domain::webhook::order::holds_back;
+use domain::webhook::receiver::{OnExhausted, Ordering, ReceiverKind, State};
+use rusqlite::{Connection, params};
+use serde::Deserialize;
+
+use super::Handover;
+use crate::error::Error;
+use crate::value::{Millis, signed};
+
+/// What decides whether a receiver gets an event.
+#[derive(Clone, Debug)]
+pub struct Routing {
+    pub no: ReceiverNo,
+    pub kind: ReceiverKind,
+    pub paywall: Option<i64>,
+    pub state: State,
+    pub ordering: Ordering,
+    /// An exhausted delivery stops its order key.
+    pub halts: bool,
+    pub filter: Filter,
+}
+
+/// The part of a receiver's stored body that routing needs.
+#[derive(Deserialize)]
+struct RoutingBody {
+    types: Vec<String>,
+    extensions: bool,
+    ordering: String,
+    #[serde(default)]
+    on_exhausted: Option<OnExhausted>,
+}
+
+/// The receivers of the environment that collect events now.
+pub(crate) fn routing(connection: &Connection, env: EnvNo) -> Result<Vec<Routing>, Error> {
+    let mut select = connection.prepare_cached(
+        "SELECT no, kind, paywall, state, body FROM receivers
+         WHERE env = ?1 AND state IN ('enabled', 'paused') ORDER BY no",
+    )?;
+    let mut rows = select.query([env.get()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let no: u32 = row.get(0)?;
+        let bad = |problem: &str| Error::corrupt("receivers", i64::from(no), problem);
+        let kind: String = row.get(1)?;
+        let state: String = row.get(3)?;
+        let body: RoutingBody = serde_json::from_str(row.get_ref(4)?.as_str()?)
+            .map_err(|problem| bad(&problem.to_string()))?;
+        let kind = ReceiverKind::parse(&kind).ok_or_else(|| bad("kind"))?;
+        let filter = match kind {
+            ReceiverKind::Endpoint => Filter::endpoint(&body.types, body.extensions),
+            ReceiverKind::Subscription => {
+                Filter::subscription(&body.types, body.extensions).map(|(filter, _)| filter)
+            }
+        };
+        found.push(Routing {
+            no: ReceiverNo(no),
+            kind,
+            paywall: row.get(2)?,
+            state: State::parse(&state).ok_or_else(|| bad("state"))?,
+            ordering: Ordering::parse(&body.ordering).ok_or_else(|| bad("ordering"))?,
+            halts: body.on_exhausted == Some(OnExhausted::Halt),
+            filter: filter.map_err(|problem| bad(&problem.to_string()))?,
+        });
+    }
+    Ok(found)
+}
+
+/// What a delivery needs to know of its event.
+pub(crate) struct Head {
+    pub(crate) place: Place,
+    pub(crate) at: Timestamp,
+    kind: EventType,
+    subject: String,
+    order_key: String,
+    sequence: u64,
+    paywall: Option<i64>,
+    pub(crate) suppressed: bool,
+}
+
+/// Inserts the deliveries of `records` and adds those that may be sent at once to `handovers`.
+pub(crate) fn append(
+    connection: &Connection,
+    routing: &[Routing],
+    (env, records): (EnvNo, &[Record]),
+    wallet_of: impl Fn(i64) -> Option<Arc<Wallet>>,
+    handovers: &mut Vec<Handover>,
+) -> Result<(), Error> {
+    for record in records {
+        for head in heads(env, record, &wallet_of) {
+            for receiver in routing {
+                if !head.suppressed && matches(receiver, &head) {
+                    insert(connection, (env, receiver), &head, handovers)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn matches(receiver: &Routing, head: &Head) -> bool {
+    let own = match receiver.kind {
+        ReceiverKind::Endpoint => true,
+        ReceiverKind::Subscription => receiver.paywall == head.paywall && head.paywall.is_some(),
+    };
+    own && receiver.filter.matches(head.kind)
+}
+
+pub(crate) fn heads(
+    env: EnvNo,
+    record: &Record,
+    wallet_of: &impl Fn(i64) -> Option<Arc<Wallet>>,
+) -> Vec<Head> {
+    match record {
+        Record::Event(event) if event.place.env() == env => vec![Head {
+            place: event.place,
+            at: event.at,
+            kind: event.kind,
+            subject: event.subject.clone(),
+            order_key: event.order_key.clone(),
+            sequence: event.sequence,
+            paywall: event.paywall,
+            suppressed: event.suppressed,
+        }],
+        Record::Entry(entry) if entry.place.env() == env => {
+            wallet_of(entry.wallet_no).map_or_else(Vec::new, |wallet| entry_heads(entry, &wallet))
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn entry_heads(entry: &domain::ledger::Entry, wallet: &Wallet) -> Vec<Head> {
+    let mut paywall_sequence = entry.paywall_sequence;
+    let kinds = (0_u64..).zip(entry.announce.events());
+    kinds
+        .map(|(offset, &kind)| {
+            let of_paywall = kind.family() == Family::Paywall;
+            let link = wallet.paywall.as_ref().filter(|_| of_paywall);
+            let sequence = if of_paywall { paywall_sequence } else { entry.sequence };
+            paywall_sequence += u64::from(of_paywall);
+            let (subject, order_key) = if let Some(link) = link {
+                paywall_names(link.id, Some(wallet.customer_id))
+            } else {
+                let name = format!("wallet:{}", wallet.id);
+                (name.clone(), name)
+            };
+            Head {
+                place: entry.place.offset(offset),
+                at: entry.at,
+                kind,
+                subject,
+                order_key,
+                sequence,
+                paywall: link.map(|link| link.no),
+                suppressed: false,
+            }
+        })
+        .collect()
+}
+
+fn insert(
+    connection: &Connection,
+    (env, receiver): (EnvNo, &Routing),
+    head: &Head,
+    handovers: &mut Vec<Handover>,
+) -> Result<(), Error> {
+    let state = first_state(connection, receiver, head)?;
+    // What goes without order under `subject` must not hold back what has one.
+    let bulk = receiver.ordering == Ordering::Subject && head.kind.is_bulk();
+    let order_key = if bulk { "" } else { &head.order_key };
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO deliveries (receiver, place, env, at, kind, subject, order_key, sequence,
+            class, state, step, attempts, next_at, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'live', ?9, 0, 0, ?4, ?4, ?4)",
+    )?;
+    insert.execute(params![
+        receiver.no.0,
+        head.place.raw(),
+        env.get(),
+        Millis(head.at),
+        head.kind.name(),
+        head.subject,
+        order_key,
+        signed(head.sequence),
+        state,
+    ])?;
+    if state == "leased" {
+        handovers.push(Handover {
+            receiver: receiver.no,
+            place: head.place,
+            fresh: true,
+        });
+    }
+    Ok(())
+}
+
+/// First rule that fits (webhooks 7.1).
+fn first_state(
+    connection: &Connection,
+    receiver: &Routing,
+    head: &Head,
+) -> Result<&'static str, Error> {
+    if receiver.state == State::Paused {
+        return Ok("parked");
+    }
+    if holds_back(receiver.ordering, head.kind) {
+        let open = super::queue::is_held(connection, receiver.no, &head.order_key)?;
+        let halted =
+            receiver.halts && super::queue::is_halted(connection, receiver.no, &head.order_key)?;
+        if open || halted {
+            return Ok("waiting");
+        }
+    }
+    Ok("leased")
+}
