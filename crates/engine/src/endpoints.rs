@@ -78,8 +78,7 @@ fn not_yet(body: &Value) -> Result<(), Error> {
 
 fn metadata(body: &Value) -> Result<Option<BTreeMap<String, String>>, Error> {
     let metadata: Option<BTreeMap<String, String>> = field(body, "metadata")?;
-    let size: usize =
-        metadata.iter().flatten().map(|(name, value)| name.len() + value.len()).sum();
+    let size: usize = metadata.iter().flatten().map(|(name, value)| name.len() + value.len()).sum();
     if size > METADATA_BYTES_MAX {
         return Err(Error::invalid("metadata", "metadata must have at most 4 KiB"));
     }

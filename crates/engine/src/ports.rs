@@ -40,4 +40,3 @@ pub struct Attempt {
     /// A reused connection had been closed before anything was written, and a new one was opened.
     pub reconnected: bool,
 }
-

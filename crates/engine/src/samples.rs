@@ -152,11 +152,7 @@ impl Things {
             data,
             metadata: Some(r#"{"test":true}"#),
             actor: &Actor::system(),
-            subject: Subject {
-                kind: "paywall",
-                id: self.paywall.to_string(),
-                external_id: None,
-            },
+            subject: Subject { kind: "paywall", id: self.paywall.to_string(), external_id: None },
         };
         Ok((event::paywall::render(telling, &told), subject))
     }
@@ -183,8 +179,7 @@ impl Things {
         entry.place = telling.place;
         (entry.sequence, entry.paywall_sequence) = (0, 0);
         let wallet = &*account.wallet;
-        let facts =
-            Facts { scope: telling.scope, entry: &entry, wallet, customer: &self.customer };
+        let facts = Facts { scope: telling.scope, entry: &entry, wallet, customer: &self.customer };
         Ok(event::entry::event(&facts, telling))
     }
 }
@@ -237,8 +232,7 @@ fn deposit() -> Credit {
 }
 
 fn cause() -> Cause {
-    let actor =
-        Actor { source: Source::Api, kind: ActorKind::System, id: "system".to_owned() };
+    let actor = Actor { source: Source::Api, kind: ActorKind::System, id: "system".to_owned() };
     Cause { actor, request: None, idempotency_key: None }
 }
 

@@ -5,17 +5,24 @@ use std::sync::Arc;
 
 use domain::scope::Scope;
 use domain::time::Timestamp;
+use domain::webhook::address::AllowList;
 use engine::Engine;
+use engine::steps::deliver::Deliverer;
 use parking_lot::Mutex;
 use store::keys::StoredKey;
 use tokio::sync::watch;
 
+use crate::http::webhook_stream::Streams;
 use crate::metrics::Metrics;
+use crate::ports::webhook_client::GuardedClient;
 
 #[derive(Clone)]
 pub struct App {
     pub engine: Arc<Engine>,
     pub metrics: Arc<Metrics>,
+    /// Reaches the addresses that users give, and judges them.
+    pub webhooks: GuardedClient,
+    pub streams: Streams,
     /// True from the moment on at which the process takes no more work.
     stop: watch::Sender<bool>,
     /// Keys by number, with the time of their last use since the last flush.
@@ -27,9 +34,22 @@ impl App {
         App {
             engine,
             metrics: Arc::new(Metrics::default()),
+            webhooks: GuardedClient::new(AllowList::default()),
+            streams: Streams::default(),
             stop: watch::Sender::new(false),
             uses: Arc::new(Mutex::new(HashMap::new())),
         }
+    }
+
+    /// With the operator's word on addresses.
+    #[must_use]
+    pub fn with_targets(self, list: AllowList) -> App {
+        App { webhooks: GuardedClient::new(list), ..self }
+    }
+
+    /// Begins to send webhooks. One sender a process.
+    pub fn start_deliverer(&self) -> Deliverer {
+        Deliverer::start(self.engine.clone(), Arc::new(self.webhooks.clone()))
     }
 
     /// Keeps the time of a key's last use; written once a minute by `flush_uses`.

@@ -23,12 +23,19 @@ pub mod paywall_owner;
 pub mod paywall_proxy;
 pub mod paywall_users;
 pub mod paywalls;
+pub mod query;
 pub mod route;
 pub mod settings;
 pub mod spec;
 pub mod tenants;
 pub mod test_clock;
 pub mod verify;
+pub mod webhook_deliveries;
+pub mod webhook_endpoints;
+pub mod webhook_feed;
+pub mod webhook_stream;
+pub mod webhook_subscriptions;
+pub mod webhook_types;
 
 use crate::app::App;
 
@@ -44,6 +51,11 @@ pub fn routes() -> route::Routes {
         .merge(environments::routes())
         .merge(members::routes())
         .merge(activity::routes())
+        .merge(webhook_endpoints::routes())
+        .merge(webhook_subscriptions::routes())
+        .merge(webhook_deliveries::routes())
+        .merge(webhook_feed::routes())
+        .merge(webhook_types::routes())
         .merge(health::routes())
         .merge(docs::routes())
         .merge(paywall_proxy::routes())

@@ -174,8 +174,8 @@ pub fn page(
             AND (?4 IS NULL OR paywall = ?4) AND state <> 'deleted' ORDER BY no DESC LIMIT ?5"
     ))?;
     let before = before.map_or(u32::MAX, |no| no.0);
-    let rows = select
-        .query_map(params![scope.env.get(), kind.name(), before, paywall, limit], raw)?;
+    let rows =
+        select.query_map(params![scope.env.get(), kind.name(), before, paywall, limit], raw)?;
     rows.map(|row| stored(row?)).collect()
 }
 

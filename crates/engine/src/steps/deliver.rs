@@ -65,7 +65,8 @@ impl Deliverer {
         let (commands, received) = mpsc::unbounded_channel();
         let counts = Arc::new(Counts::default());
         let memory = Memory::default();
-        let shared = Arc::new(Shared { engine: engine.clone(), port, memory, counts: counts.clone() });
+        let shared =
+            Arc::new(Shared { engine: engine.clone(), port, memory, counts: counts.clone() });
         let task = tokio::spawn(sender::run(shared, handovers, received)).abort_handle();
         let weak = Arc::downgrade(&engine);
         let deliverer = Deliverer { commands, counts, engine: weak, task };

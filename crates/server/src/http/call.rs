@@ -78,6 +78,23 @@ impl Call {
             .map(|(_, value)| value.into_owned())
     }
 
+    /// Whether the route's path names this.
+    pub fn has_path(&self, name: &str) -> bool {
+        self.path.contains_key(name)
+    }
+
+    /// The query without one of its parameters.
+    pub fn query_without(&self, name: &str) -> String {
+        let pairs = url::form_urlencoded::parse(self.query.as_bytes());
+        let rest = pairs.filter(|(key, _)| key != name);
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(rest).finish()
+    }
+
+    /// Reads parameters from `query` from here on: those that a cursor carries.
+    pub fn take_query(&mut self, query: String) {
+        self.query = query;
+    }
+
     /// The body as JSON of any shape; an empty body is an empty object.
     pub fn json(&self) -> Result<Value, Error> {
         self.body()

@@ -167,8 +167,7 @@ pub fn claim(
     for place in &places {
         lease.execute(params![receiver.0, place, scope.env.get()])?;
     }
-    let handover =
-        |place| Handover { receiver, place: Place::from_raw(place), fresh: false };
+    let handover = |place| Handover { receiver, place: Place::from_raw(place), fresh: false };
     Ok(places.into_iter().map(handover).collect())
 }
 

@@ -195,11 +195,7 @@ fn insert(
         state,
     ])?;
     if state == "leased" {
-        handovers.push(Handover {
-            receiver: receiver.no,
-            place: head.place,
-            fresh: true,
-        });
+        handovers.push(Handover { receiver: receiver.no, place: head.place, fresh: true });
     }
     Ok(())
 }

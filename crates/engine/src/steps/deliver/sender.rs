@@ -215,7 +215,8 @@ impl Sender {
         loop {
             let before = picked.len();
             let after = self.lanes.range(ReceiverNo(self.turn.0 + 1)..).map(|(no, _)| *no);
-            let turns: Vec<_> = after.chain(self.lanes.range(..=self.turn).map(|(no, _)| *no)).collect();
+            let turns: Vec<_> =
+                after.chain(self.lanes.range(..=self.turn).map(|(no, _)| *no)).collect();
             for no in turns {
                 if picked.len() >= PREPARED_MAX || self.in_flight >= IN_FLIGHT_MAX {
                     return picked;
@@ -257,7 +258,8 @@ impl Sender {
             match prepared {
                 Ok(Some(prepared)) if self.stopping.is_none() => {
                     let port = self.shared.port.clone();
-                    self.tasks.spawn(async move { Done::Sent(Box::new(post(port, prepared).await)) });
+                    self.tasks
+                        .spawn(async move { Done::Sent(Box::new(post(port, prepared).await)) });
                 }
                 Ok(_) => self.dropped(handover),
                 Err(error) => {

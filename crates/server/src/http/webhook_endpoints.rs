@@ -1,0 +1,316 @@
+//! `/v1/webhooks/endpoints`: receivers of an environment (webhooks 14).
+
+use axum::http::Method;
+use domain::id::ReceiverId;
+use domain::place::ReceiverNo;
+use domain::role::Entity;
+use domain::webhook::receiver::{ReceiverKind, State};
+use domain::webhook::schedule::Schedule;
+use domain::webhook::signature::suffix;
+use engine::receivers::{Action, Edit, Receiver, masked};
+use engine::{Class, Error, Fault};
+use serde_json::{Value, json};
+use store::receiver_secrets::Secret;
+
+use super::answer::{Answer, reply};
+use super::call::Call;
+use super::route::{Access, Routes, reads, writes};
+use super::spec::Doc;
+use crate::app::App;
+
+const TAG: &str = "Webhooks";
+pub const OF: (ReceiverKind, Option<i64>) = (ReceiverKind::Endpoint, None);
+const BEARER_SUFFIX_CHARS: usize = 4;
+
+pub fn routes() -> Routes {
+    let (read, write) = (reads(Entity::Webhook), writes(Entity::Webhook));
+    let doc = |operation, summary| Doc::new(TAG, operation, summary);
+    let all = Routes::default()
+        .add(
+            (Method::POST, "/v1/webhooks/endpoints"),
+            write,
+            doc("createWebhookEndpoint", "Make an endpoint; the answer alone shows its secret"),
+            create,
+        )
+        .add(
+            (Method::GET, "/v1/webhooks/endpoints"),
+            read,
+            doc("listWebhookEndpoints", "Endpoints of the environment, newest first"),
+            list,
+        )
+        .add(
+            (Method::GET, "/v1/webhooks/endpoints/{id}"),
+            read,
+            doc("getWebhookEndpoint", "One endpoint"),
+            get,
+        )
+        .add(
+            (Method::PATCH, "/v1/webhooks/endpoints/{id}"),
+            write,
+            doc("updateWebhookEndpoint", "Change an endpoint; what is not named stays"),
+            edit,
+        )
+        .add(
+            (Method::DELETE, "/v1/webhooks/endpoints/{id}"),
+            write,
+            doc("deleteWebhookEndpoint", "Delete an endpoint; its open deliveries are discarded"),
+            delete,
+        )
+        .add(
+            (Method::POST, "/v1/webhooks/endpoints/{id}/rotate"),
+            write,
+            doc("rotateWebhookSecret", "Replace the signing secret"),
+            rotate,
+        )
+        .add(
+            (Method::POST, "/v1/webhooks/endpoints/{id}/test"),
+            write,
+            doc("testWebhookEndpoint", "Send a sample to an endpoint"),
+            super::webhook_types::test_endpoint,
+        );
+    later(actions(all, write), read, write)
+}
+
+fn actions(routes: Routes, write: Access) -> Routes {
+    let doc = |operation, summary| Doc::new(TAG, operation, summary);
+    routes
+        .add(
+            (Method::POST, "/v1/webhooks/endpoints/{id}/pause"),
+            write,
+            doc("pauseWebhookEndpoint", "Hold everything back; new events queue up"),
+            async |app, call| act(app, call, Action::Pause).await,
+        )
+        .add(
+            (Method::POST, "/v1/webhooks/endpoints/{id}/resume"),
+            write,
+            doc("resumeWebhookEndpoint", "Send what was held back, in order"),
+            async |app, call| act(app, call, Action::Resume).await,
+        )
+        .add(
+            (Method::POST, "/v1/webhooks/endpoints/{id}/disable"),
+            write,
+            doc("disableWebhookEndpoint", "Switch an endpoint off; new events pass it by"),
+            async |app, call| act(app, call, Action::Disable).await,
+        )
+        .add(
+            (Method::POST, "/v1/webhooks/endpoints/{id}/enable"),
+            write,
+            doc("enableWebhookEndpoint", "Switch an endpoint on and send what it had left"),
+            async |app, call| act(app, call, Action::Enable).await,
+        )
+}
+
+/// Routes of the next stage: they exist, and change nothing.
+fn later(routes: Routes, read: Access, write: Access) -> Routes {
+    let doc = |operation, summary| Doc::new(TAG, operation, summary);
+    routes
+        .add(
+            (Method::DELETE, "/v1/webhooks/endpoints/{id}/secrets/{secret_id}"),
+            write,
+            doc("deleteWebhookSecret", "End an old secret (not built yet)"),
+            async |_, _| Err(Error::not_built("several live secrets")),
+        )
+        .add(
+            (Method::GET, "/v1/webhooks/endpoints/{id}/stats"),
+            read,
+            doc("getWebhookEndpointStats", "Figures of an endpoint (not built yet)"),
+            async |_, _| Err(Error::not_built("the statistics of endpoints")),
+        )
+        .add(
+            (Method::POST, "/v1/webhooks/endpoints/{id}/replays"),
+            write,
+            doc("createWebhookReplay", "Replay events to an endpoint (not built yet)"),
+            async |_, _| Err(Error::not_built("a replay")),
+        )
+        .add(
+            (Method::GET, "/v1/webhooks/endpoints/{id}/replays"),
+            read,
+            doc("listWebhookReplays", "Replays of an endpoint (not built yet)"),
+            async |_, _| Err(Error::not_built("a replay")),
+        )
+        .add(
+            (Method::GET, "/v1/webhooks/replays/{id}"),
+            read,
+            doc("getWebhookReplay", "One replay (not built yet)"),
+            async |_, _| Err(Error::not_built("a replay")),
+        )
+        .add(
+            (Method::POST, "/v1/webhooks/replays/{id}/cancel"),
+            write,
+            doc("cancelWebhookReplay", "Stop a replay (not built yet)"),
+            async |_, _| Err(Error::not_built("a replay")),
+        )
+        .add(
+            (Method::GET, "/v1/webhooks/keys"),
+            read,
+            doc("listWebhookKeys", "Public keys for signatures (not built yet)"),
+            async |_, _| Err(Error::not_built("ed25519")),
+        )
+        .add(
+            (Method::GET, "/v1/webhooks/stats"),
+            read,
+            doc("getWebhookStats", "Figures of all endpoints (not built yet)"),
+            async |_, _| Err(Error::not_built("the statistics of webhooks")),
+        )
+}
+
+/// The change that a body asks for, with its URL judged.
+pub async fn judged(app: &App, mut edit: Edit) -> Result<Edit, Error> {
+    if let Some(url) = &edit.url {
+        let checked = app.webhooks.check(url).await.map_err(|error| {
+            Fault::new(Class::Invalid, "url_not_allowed", format!("url {error}")).at("url")
+        })?;
+        edit.url = Some(checked);
+    }
+    Ok(edit)
+}
+
+async fn create(app: App, call: Call) -> Result<Answer, Error> {
+    let edit = judged(&app, engine::endpoints::read(&call.json()?)?).await?;
+    let (key, cause) = (call.key_use(None)?, call.cause());
+    let render = |made: &Receiver| reply(201, &view(made));
+    Ok(Answer::of(app.engine.create_endpoint(call.scope, (edit, cause), key, render).await?))
+}
+
+async fn list(app: App, call: Call) -> Result<Answer, Error> {
+    let limit = call.limit(20, 100)?;
+    let state = call.query_value("state");
+    let state = state.map(|text| State::parse(&text).ok_or_else(|| unknown_state()));
+    let state = state.transpose()?;
+    let before = call.query_value("cursor").map(|text| {
+        let number = text.parse().map(ReceiverNo);
+        number.map_err(|_| Error::invalid("cursor", "is not a cursor of this list"))
+    });
+    // There are never more than 50, so the state is looked at here.
+    let mut found = app.engine.receivers(&call.scope, OF, before.transpose()?, 100)?;
+    found.retain(|one| state.is_none_or(|state| one.stored.state == state));
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let cursor = found.last().filter(|_| has_more).map(|one| one.stored.no.0.to_string());
+    let data: Vec<Value> = found.iter().map(view).collect();
+    Ok(Answer::ok(&json!({ "data": data, "has_more": has_more, "next_cursor": cursor })))
+}
+
+fn unknown_state() -> Error {
+    Error::invalid("state", "must be enabled, paused or disabled")
+}
+
+async fn get(app: App, call: Call) -> Result<Answer, Error> {
+    Ok(Answer::ok(&view(&app.engine.receiver(&call.scope, OF, id(&call)?)?)))
+}
+
+async fn edit(app: App, call: Call) -> Result<Answer, Error> {
+    let id = id(&call)?;
+    app.engine.receiver(&call.scope, OF, id)?;
+    let edit = judged(&app, engine::endpoints::read(&call.json()?)?).await?;
+    if edit.secret.is_some() {
+        return Err(Error::invalid("secret", "secret is changed with /rotate"));
+    }
+    let change = (edit, call.cause());
+    Ok(Answer::ok(&view(&app.engine.edit_endpoint(call.scope, id, change).await?)))
+}
+
+async fn delete(app: App, call: Call) -> Result<Answer, Error> {
+    let change = (Action::Delete, call.cause());
+    app.engine.act_on_endpoint(call.scope, id(&call)?, change).await?;
+    Ok(Answer::nothing())
+}
+
+async fn act(app: App, call: Call, action: Action) -> Result<Answer, Error> {
+    let body = call.json()?;
+    match body.get("parked").map(Value::as_str) {
+        None | Some(Some("send")) => {}
+        Some(Some("discard" | "replay")) => return Err(Error::not_built("this use of parked")),
+        Some(_) => return Err(Error::invalid("parked", "must be send, discard or replay")),
+    }
+    let change = (action, call.cause());
+    Ok(Answer::ok(&view(&app.engine.act_on_endpoint(call.scope, id(&call)?, change).await?)))
+}
+
+async fn rotate(app: App, call: Call) -> Result<Answer, Error> {
+    let body = call.json()?;
+    must_not_overlap(&body, "overlap_seconds")?;
+    if body.get("kind").is_some_and(|kind| kind != "v1") {
+        return Err(Error::not_built("ed25519"));
+    }
+    let edit = Edit { secret: secret(&body)?, ..Edit::default() };
+    let (key, of) = (call.key_use(None)?, (OF, id(&call)?));
+    let change = (edit, call.cause());
+    let render = |rotated: &Receiver| reply(200, &view(rotated));
+    Ok(Answer::of(app.engine.rotate_secret(call.scope, of, change, key, render).await?))
+}
+
+/// Two live secrets at a time come with the next stage; until then the old one ends at once.
+pub fn must_not_overlap(body: &Value, name: &'static str) -> Result<(), Error> {
+    match body.get(name) {
+        Some(seconds) if *seconds == json!(0) => Ok(()),
+        _ => {
+            let message = format!("{name} other than 0 is not built yet; nothing was changed");
+            Err(Fault::new(Class::NotBuilt, "not_implemented", message).at(name).into())
+        }
+    }
+}
+
+pub fn secret(body: &Value) -> Result<Option<String>, Error> {
+    match body.get("secret") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(Error::invalid("secret", "secret must be a text")),
+    }
+}
+
+pub fn id(call: &Call) -> Result<ReceiverId, Error> {
+    call.path("id", "webhook endpoint")
+}
+
+/// An endpoint as the management surface shows it.
+pub fn view(receiver: &Receiver) -> Value {
+    let (stored, config) = (&receiver.stored, &receiver.stored.config);
+    let bearer = receiver.private.bearer.as_deref();
+    let mut view = json!({
+        "id": stored.id,
+        "version": stored.version,
+        "url": config.url,
+        "types": config.types,
+        "extensions": config.extensions,
+        "description": config.description,
+        "metadata": config.metadata,
+        "state": stored.state,
+        "state_reason": config.state_reason,
+        "state_changed_at": config.state_changed_at,
+        "ordering": config.ordering,
+        "on_exhausted": config.on_exhausted,
+        "retry_schedule": waits(&config.schedule),
+        "timeout_seconds": config.timeout_ms / 1_000,
+        "custom_headers": masked(&receiver.private),
+        "bearer_token_suffix": bearer.map(|text| suffix(text, BEARER_SUFFIX_CHARS)),
+        "secret_suffix": receiver.secrets.first().map(|secret| secret.suffix.clone()),
+        "secrets": receiver.secrets.iter().map(secret_view).collect::<Vec<_>>(),
+        "api_version": config.api_version,
+        "send_traceparent": config.send_traceparent,
+        "failures_in_a_row": stored.health.failures_in_a_row,
+        "first_failure_at": stored.health.first_failure_at,
+        "last_attempt_at": stored.health.last_attempt_at,
+        "last_success_at": stored.health.last_success_at,
+        "created_at": stored.created_at,
+        "updated_at": stored.updated_at,
+        "created_by": stored.created_by,
+    });
+    if let Some(secret) = &receiver.secret {
+        view["secret"] = json!(secret);
+    }
+    view
+}
+
+fn waits(schedule: &Schedule) -> Option<&[u32]> {
+    matches!(schedule, Schedule::Custom(_)).then(|| schedule.waits_s())
+}
+
+fn secret_view(secret: &Secret) -> Value {
+    json!({
+        "id": secret.id,
+        "kind": secret.kind,
+        "created_at": secret.created_at,
+        "expires_at": secret.expires_at,
+    })
+}
