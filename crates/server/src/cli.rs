@@ -3,14 +3,20 @@
 //! One file a verb. There is no verb for what one API call does.
 
 mod backup;
+mod client;
+mod clock;
 mod completion;
 mod config;
+mod dev;
+mod doctor;
 mod flags;
+mod listen;
 mod migrate;
 mod openapi;
 mod out;
 mod restore;
 mod serve;
+mod trigger;
 mod verify;
 
 use std::process::ExitCode;
@@ -33,7 +39,11 @@ pub struct Cli {
 
 #[derive(clap::Subcommand)]
 enum Verb {
+    Dev(dev::Args),
     Serve(serve::Args),
+    Listen(listen::Args),
+    Trigger(trigger::Args),
+    Clock(clock::Args),
     Verify(verify::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -41,6 +51,7 @@ enum Verb {
     Config(config::Args),
     Openapi(openapi::Args),
     Completion(completion::Args),
+    Doctor(doctor::Args),
 }
 
 /// Why a verb did not end well.
@@ -116,7 +127,12 @@ fn start(cli: Cli) -> Result<(), Failure> {
     let config = texts.parse()?;
     let context = Context { texts, config };
     match cli.verb {
+        Verb::Dev(args) => dev::run(&context, &args),
         Verb::Serve(args) => serve::run(&context, &args),
+        Verb::Listen(args) => listen::run(&context, &args),
+        Verb::Trigger(args) => trigger::run(&context, &args),
+        Verb::Clock(args) => clock::run(&context, &args),
+        Verb::Doctor(args) => doctor::run(&context, &args),
         Verb::Verify(args) => verify::run(&context, &args),
         Verb::Backup(args) => backup::run(&context, &args),
         Verb::Restore(args) => restore::run(&context, &args),

@@ -53,6 +53,8 @@ struct View {
     mode: &'static str,
     now: Timestamp,
     next_due_at: Option<Timestamp>,
+    /// A production environment; it has no test clock.
+    live: bool,
 }
 
 fn view(call: &Call, standing: &Standing) -> View {
@@ -65,6 +67,7 @@ fn view(call: &Call, standing: &Standing) -> View {
         },
         now: standing.now,
         next_due_at: standing.next_due,
+        live: call.scope.live,
     }
 }
 

@@ -85,6 +85,7 @@ fn test_clock() -> Value {
         ("mode", one_of(&["real", "running", "frozen"])),
         ("now", time()),
         ("next_due_at", nullable(time())),
+        ("live", boolean()),
     ])
 }
 
