@@ -31,13 +31,15 @@ enum Step {
     Paywall,
     Deposit,
     Charge,
+    /// All that there is.
+    ChargeAll,
     /// More than there is.
     ChargeTooMuch,
 }
 
 use Step::{
-    Charge, ChargeTooMuch, Customer, Debit, DeleteCustomer, Deposit, Paywall, RenameCustomer,
-    RenameWallet, Terminate, TopUp, Wallet,
+    Charge, ChargeAll, ChargeTooMuch, Customer, Debit, DeleteCustomer, Deposit, Paywall,
+    RenameCustomer, RenameWallet, Terminate, TopUp, Wallet,
 };
 
 const RECIPES: &[(&str, &[Step])] = &[
@@ -53,10 +55,11 @@ const RECIPES: &[(&str, &[Step])] = &[
     ("wallet.ongoing_balance.recovered", &[Customer, Wallet, Debit, TopUp]),
     ("wallet.terminated", &[Customer, Wallet, Terminate]),
     ("paywall.created", &[Paywall]),
-    ("paywall.deposit.created", &[Paywall, Deposit]),
-    ("paywall.charge.created", &[Paywall, Deposit, Charge]),
-    ("paywall.charge.completed", &[Paywall, Deposit, Charge]),
-    ("paywall.charge.failed", &[Paywall, Deposit, ChargeTooMuch]),
+    ("paywall.balance.deposit.created", &[Paywall, Deposit]),
+    ("paywall.balance.charge.created", &[Paywall, Deposit, Charge]),
+    ("paywall.balance.charge.completed", &[Paywall, Deposit, Charge]),
+    ("paywall.balance.depleted", &[Paywall, Deposit, ChargeAll]),
+    ("paywall.balance.charge.failed", &[Paywall, Deposit, ChargeTooMuch]),
 ];
 
 /// What the steps have made so far.
@@ -129,7 +132,7 @@ async fn take(client: &Client, step: Step, made: &mut Made) -> Result<(), Failur
             let body = json!({ "name": "Triggered paywall", "currency": "USD" });
             made.paywall_key = id(&client.post("/v1/paywalls", body).await?, "apiKey");
         }
-        Deposit | Charge | ChargeTooMuch => {
+        Deposit | Charge | ChargeAll | ChargeTooMuch => {
             let client = client.as_key(made.paywall_key.as_deref().unwrap_or_default());
             on_paywall(&client, step).await?;
         }
@@ -179,6 +182,7 @@ async fn on_paywall(client: &Client, step: Step) -> Result<(), Failure> {
     let (path, amount) = match step {
         Deposit => ("/v1/user/balance/deposit", "10"),
         Charge => ("/v1/user/charge", "2.5"),
+        ChargeAll => ("/v1/user/charge", "10"),
         _ => ("/v1/user/charge", "1000"),
     };
     let body = json!({ "user": "triggered-user", "amount": amount });

@@ -57,7 +57,7 @@ const PUBLIC: &[&str] =
     &["/", "/livez", "/readyz", "/health", "/metrics", "/openapi.json", "/docs", "/docs/style.css"];
 
 fn is_public(path: &str) -> bool {
-    let by_token = ["/checkout/", "/portal/", "/connect/"];
+    let by_token = ["/v1/checkout/", "/checkout/", "/portal/", "/connect/"];
     PUBLIC.contains(&path) || by_token.iter().any(|start| path.starts_with(start))
 }
 
