@@ -221,13 +221,13 @@ fn capture(tx: &mut Tx<'_>, ask: &CaptureAsk) -> Result<HoldView, Error> {
 
 fn release(tx: &mut Tx<'_>, hold: &HoldRef, cause: &Cause) -> Result<HoldView, Error> {
     let mut view = open(tx, hold)?;
-    let held = view.entry.place;
+    let begun = view.entry.place;
     let place = tx
         .account(view.entry.wallet_no, |account, log| {
-            hold::release(account, log, cause, held, "released")
+            hold::release(account, log, cause, begun, "released")
         })?
         .ok_or_else(|| Error::not_found("wallet"))??;
-    store::holds::insert_end(tx.write()?, held, place)?;
+    store::holds::insert_end(tx.write()?, begun, place)?;
     view.state = HoldState::Released;
     Ok(view)
 }

@@ -39,15 +39,14 @@ impl Engine {
             return Err(unknown_key());
         }
         let hash = key::fingerprint(text);
-        let found = match self.keys.get(&hash) {
-            Some(found) => found,
-            None => {
-                let seen = self.forgets();
-                let stored = self.read_now(|read| Ok(store::keys::find_by_hash(read, &hash)?))?;
-                let found = Arc::new(stored.ok_or_else(unknown_key)?);
-                self.remember(&self.keys, seen, (hash, found.clone()));
-                found
-            }
+        let found = if let Some(found) = self.keys.get(&hash) {
+            found
+        } else {
+            let seen = self.forgets();
+            let stored = self.read_now(|read| Ok(store::keys::find_by_hash(read, &hash)?))?;
+            let found = Arc::new(stored.ok_or_else(unknown_key)?);
+            self.remember(&self.keys, seen, (hash, found.clone()));
+            found
         };
         if found.status != "published" {
             return Err(unauthorized("this key was revoked"));

@@ -39,7 +39,7 @@ impl Engine {
         (id, reason, key): (PaywallId, Option<String>, Option<KeyUse>),
         render: impl Fn(&Stored) -> Reply + Send + 'static,
     ) -> Result<Answered, Error> {
-        let work = move |tx: &mut Tx<'_>| archive(tx, &cause, id, reason.clone());
+        let work = move |tx: &mut Tx<'_>| archive(tx, &cause, id, reason.as_deref());
         let answered = self.once(scope, key, work, render).await?;
         self.forget_paywall(self.read_now(|read| find(read, &scope, id))?.no);
         Ok(answered)
@@ -138,14 +138,16 @@ fn archive(
     tx: &mut Tx<'_>,
     cause: &Cause,
     id: PaywallId,
-    reason: Option<String>,
+    reason: Option<&str>,
 ) -> Result<Stored, Error> {
     let (scope, now) = (tx.scope(), tx.now());
     let stored = find(tx.read()?, &scope, id)?;
-    let Some(paywall) = stored.paywall.archive(reason.clone(), now) else { return Ok(stored) };
+    let Some(paywall) = stored.paywall.archive(reason.map(str::to_owned), now) else {
+        return Ok(stored);
+    };
     store::paywalls::set(tx.write()?, &scope, stored.no, &paywall)?;
     tell(tx, (stored.no, id), EventType::PAYWALL_ARCHIVED, cause, |data| {
-        data.with("reason", reason.clone())
+        data.with("reason", reason)
             .with("archivedAt", now.to_string())
             .with("actorId", cause.actor.id.clone())
     })?;

@@ -199,7 +199,7 @@ pub fn first_sight(
         Some(customer) => customer,
         None => customers::create(tx, cause, NewCustomer::named(&external_id))?,
     };
-    let wallet = wallet_of(tx, paywall, user, (customer.customer.id, cause))?;
+    let wallet = wallet_of(tx, paywall, user, (customer.customer.id, cause));
     let no = wallets::open(tx, cause, &customer, wallet)?;
     let now = tx.now();
     let before = identities::find(tx.read()?, paywall.no, user.as_str())?;
@@ -226,10 +226,10 @@ fn wallet_of(
     paywall: &StoredPaywall,
     user: &ExternalUser,
     (customer_id, cause): (CustomerId, &Cause),
-) -> Result<Wallet, Error> {
+) -> Wallet {
     let config = &paywall.paywall;
     let wallet_type = WalletType::PrePaid;
-    Ok(Wallet {
+    Wallet {
         id: WalletId(tx.mint()),
         customer_id,
         name: config.name.clone(),
@@ -254,5 +254,5 @@ fn wallet_of(
         updated_at: tx.now(),
         created_by: cause.actor.id.clone(),
         updated_by: cause.actor.id.clone(),
-    })
+    }
 }

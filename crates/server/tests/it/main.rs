@@ -4,6 +4,7 @@ mod access;
 mod clock;
 mod harness;
 mod operations;
+mod paywalls;
 mod proof;
 
 use domain::scope::Cause;
