@@ -45,6 +45,16 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(millis))
     }
 
+    /// The same day and hour (UTC) `months` later; the last of the month where there is no such day.
+    #[must_use]
+    pub fn plus_months(self, months: i64) -> Timestamp {
+        let later = jiff::Timestamp::from_millisecond(self.0).ok().and_then(|instant| {
+            let span = jiff::Span::new().try_months(months).ok()?;
+            instant.to_zoned(TimeZone::UTC).checked_add(span).ok()
+        });
+        later.map_or(self, |later| Timestamp(later.timestamp().as_millisecond()))
+    }
+
     /// Reads RFC 3339 with any offset; finer parts than milliseconds are cut off.
     pub fn parse(text: &str) -> Result<Timestamp, TimeError> {
         let instant: jiff::Timestamp = text.parse().map_err(|_| TimeError::Malformed)?;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::amount::Amount;
 use crate::json;
 use crate::setting::{SettingError, SettingProblem};
+use crate::time::{DAY_MS, Timestamp};
 
 /// More slabs than this are a mistake.
 const SLABS_MAX: usize = 50;
@@ -67,6 +68,18 @@ pub enum Unit {
     Week,
     Month,
     Year,
+}
+
+impl Lifetime {
+    /// The instant at which a bonus of `now` ends; days and months are those of UTC.
+    pub fn end(self, now: Timestamp) -> Timestamp {
+        match self.unit {
+            Unit::Day => now.plus_ms(self.count.saturating_mul(DAY_MS)),
+            Unit::Week => now.plus_ms(self.count.saturating_mul(7 * DAY_MS)),
+            Unit::Month => now.plus_months(self.count),
+            Unit::Year => now.plus_months(self.count.saturating_mul(12)),
+        }
+    }
 }
 
 impl TopupBonus {
@@ -218,5 +231,13 @@ mod tests {
         for (setting, field) in table {
             assert_eq!(TopupBonus::from_json(&setting).unwrap_err().field, field);
         }
+    }
+
+    #[test]
+    fn a_month_ends_on_the_last_day_where_it_has_no_such_day() {
+        let now = Timestamp::parse("2026-01-31T10:00:00Z").unwrap();
+        let end = Lifetime { count: 1, unit: Unit::Month }.end(now);
+        assert_eq!(end.to_string(), "2026-02-28T10:00:00.000Z");
+        assert_eq!(Lifetime { count: 2, unit: Unit::Day }.end(now), now.plus_ms(2 * DAY_MS));
     }
 }

@@ -3,6 +3,8 @@
 //! Balances live in `ledger::Account`. Each change of a wallet makes a new version of this value,
 //! and entries name the version that they saw, so that their events never change afterwards.
 
+pub mod patch;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

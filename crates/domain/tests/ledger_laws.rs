@@ -130,7 +130,7 @@ impl Bench {
     }
 
     fn debit(&mut self, credits: Amount) -> Result<Place, Refusal> {
-        let ask = Debit { credits, details: Details::default() };
+        let ask = Debit { credits, details: Details::default(), key: None };
         self.run(|account, log| spend::debit(account, log, &Cause::schedule(), ask))
     }
 

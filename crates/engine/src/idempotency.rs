@@ -50,8 +50,10 @@ pub fn key_use(route: &str, key: &str, body: &[u8]) -> KeyUse {
     KeyUse { route: route.to_owned(), key: key.to_owned(), request }
 }
 
-/// Looks the key up. Another body under the same key is refused.
+/// Looks the key up. Another body under the same key is refused. A stored reply comes before the
+/// entry that it tells of.
 pub fn prior(tx: &mut Tx<'_>, key: &KeyUse) -> Result<Option<Prior>, Error> {
+    let mut entry_of_key = None;
     for worked in tx.worked(&key.route, &key.key)? {
         let (used, prior) = match worked {
             Worked::Entry(place) => {
@@ -66,14 +68,16 @@ pub fn prior(tx: &mut Tx<'_>, key: &KeyUse) -> Result<Option<Prior>, Error> {
             }
         };
         if used.route == key.route && used.key == key.key {
-            return if used.request == key.request {
-                Ok(Some(prior))
-            } else {
-                Err(Error::key_reused())
-            };
+            if used.request != key.request {
+                return Err(Error::key_reused());
+            }
+            match prior {
+                Prior::Reply(_) => return Ok(Some(prior)),
+                Prior::Entry(_) => entry_of_key = Some(prior),
+            }
         }
     }
-    Ok(None)
+    Ok(entry_of_key)
 }
 
 /// Stores the answer with the work that it answers.

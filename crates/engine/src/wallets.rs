@@ -1,8 +1,16 @@
-//! Commands on wallets.
+//! Commands on wallets, a file a verb; `shown` is how every one of them answers.
+
+pub mod change;
+pub mod close;
+pub mod create;
+pub mod debit;
+pub mod shown;
+pub mod topup;
 
 use std::sync::Arc;
 
 use domain::event::wallet::render_life;
+use domain::id::WalletId;
 use domain::ledger::Account;
 use domain::scope::Cause;
 use domain::wallet::Wallet;
@@ -25,13 +33,20 @@ pub fn open(
     let versions = (1, customer.version);
     let holder = Arc::new(customer.customer.clone());
     tx.open_account(&Account::open(no, Arc::new(wallet), holder, versions))?;
-    tx.account(no, |account, log| {
+    // At rest: a wallet that is just made is not topped up before its first movement.
+    tx.account_at_rest(no, |account, log| {
         let default = log.alert_default.clone();
         log.tell_wallet(account, EventType::WALLET_CREATED, cause, |telling, account| {
             render_life(telling, account, &default, None)
         });
     })?;
     Ok(no)
+}
+
+/// Number of the wallet with this id.
+pub fn number(tx: &mut Tx<'_>, id: WalletId) -> Result<i64, Error> {
+    let scope = tx.scope();
+    store::wallets::find_no(tx.read()?, &scope, id)?.ok_or_else(|| Error::not_found("wallet"))
 }
 
 fn taken(error: store::Error, wallet: &Wallet) -> Error {

@@ -4,15 +4,19 @@
 //! route cannot be added without saying who may call it.
 
 pub mod activity;
+pub mod alerts;
 pub mod answer;
 pub mod call;
 pub mod checkout;
 pub mod cursor;
+pub mod customers;
 pub mod docs;
 pub mod environments;
 pub mod errors;
+pub mod fields;
 pub mod health;
 pub mod keys;
+pub mod lists;
 pub mod members;
 pub mod page;
 pub mod paywall_calls;
@@ -30,6 +34,10 @@ pub mod spec;
 pub mod tenants;
 pub mod test_clock;
 pub mod verify;
+pub mod wallet_bodies;
+pub mod wallet_transactions;
+pub mod wallet_views;
+pub mod wallets;
 pub mod webhook_deliveries;
 pub mod webhook_endpoints;
 pub mod webhook_feed;
@@ -65,6 +73,10 @@ pub fn routes() -> route::Routes {
         .merge(paywalls::routes())
         .merge(paywall_owner::routes())
         .merge(paywall_ledger::routes())
+        .merge(customers::routes())
+        .merge(wallets::routes())
+        .merge(wallet_transactions::routes())
+        .merge(alerts::routes())
 }
 
 /// The router of a running server.

@@ -293,3 +293,11 @@ pub fn lot_rests(read: Read<'_>, wallet: i64) -> Result<BTreeMap<Place, Amount>,
     let lots = account.map(|account| account.lots).unwrap_or_default();
     Ok(lots.into_iter().map(|lot| (lot.place, lot.remaining)).collect())
 }
+
+/// Place of the wallet's newest entry.
+pub fn head(read: Read<'_>, wallet: i64) -> Result<Option<Place>, Error> {
+    let mut select =
+        read.connection.prepare_cached("SELECT last FROM balances WHERE wallet = ?1")?;
+    let last: Option<Option<i64>> = select.query_row([wallet], |row| row.get(0)).optional()?;
+    Ok(last.flatten().map(Place::from_raw))
+}

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;
+use crate::page::{Field, Kind, Page, Scalar, Source};
 use crate::tx::Write;
 use crate::value::{Key, Millis};
 
@@ -143,4 +144,47 @@ pub(crate) fn stored((no, version, body): Raw) -> Result<Stored, Error> {
     let customer = serde_json::from_str(&body)
         .map_err(|problem| Error::corrupt("customer_versions", no, problem))?;
     Ok(Stored { no, version, customer })
+}
+
+const STATUSES: &[&str] = &["published", "archived", "deleted"];
+
+fn id_scalar(text: &str) -> Option<Scalar> {
+    text.parse().ok().map(|id: CustomerId| Scalar::Id(id.0))
+}
+
+const fn text(name: &'static str, column: &'static str) -> Field {
+    Field { name, many: "", kind: Kind::Text, column }
+}
+
+/// What a list of customers may be asked by.
+pub static FIELDS: &[Field] = &[
+    Field { name: "id", many: "customer_ids", kind: Kind::Id(id_scalar), column: "c.id" },
+    Field { name: "external_id", many: "external_ids", kind: Kind::Text, column: "c.external_id" },
+    text("name", "c.name"),
+    text("email", "c.email"),
+    text("contact", "json_extract(v.body, '$.contact')"),
+    text("timezone", "json_extract(v.body, '$.timezone')"),
+    text("address_line1", "json_extract(v.body, '$.address_line1')"),
+    text("address_line2", "json_extract(v.body, '$.address_line2')"),
+    text("address_city", "json_extract(v.body, '$.address_city')"),
+    text("address_state", "json_extract(v.body, '$.address_state')"),
+    text("address_postal_code", "json_extract(v.body, '$.address_postal_code')"),
+    text("address_country", "json_extract(v.body, '$.address_country')"),
+    text("created_by", "json_extract(v.body, '$.created_by')"),
+    text("updated_by", "json_extract(v.body, '$.updated_by')"),
+    Field { name: "status", many: "", kind: Kind::Choice(STATUSES), column: "c.status" },
+    Field { name: "created_at", many: "", kind: Kind::Time, column: "c.created_at" },
+    Field { name: "updated_at", many: "", kind: Kind::Time, column: "c.updated_at" },
+];
+
+/// A page of the environment's customers, and how many there are in all.
+pub fn page(read: Read<'_>, scope: &Scope, page: &Page) -> Result<(Vec<Stored>, u64), Error> {
+    let source = Source {
+        select: "SELECT c.no, c.version, v.body",
+        from: "FROM customers c JOIN customer_versions v
+            ON v.customer = c.no AND v.version = c.version WHERE c.env = ?1",
+        number: "c.no",
+    };
+    let (rows, total) = crate::page::rows(read, scope, &source, page, row)?;
+    Ok((rows.into_iter().map(stored).collect::<Result<_, _>>()?, total))
 }

@@ -106,6 +106,26 @@ impl Tx<'_> {
         Ok(Some(done))
     }
 
+    /// Runs a rule that moves nothing and settles nothing: it looks at the account as it is, sets
+    /// what was stored beside it, or tells of it.
+    pub fn account_at_rest<R>(
+        &mut self,
+        wallet: i64,
+        rule: impl FnOnce(&mut Account, &mut Log<'_>) -> R,
+    ) -> Result<Option<R>, Error> {
+        let env = self.scope.env;
+        self.env()?;
+        if !self.desk.hold_account(self.connection, env, wallet)? {
+            return Ok(None);
+        }
+        self.desk.touch(env, Some(wallet));
+        let Desk { slots, envs, records, .. } = &mut *self.desk;
+        let (Some(slot), Some(desk)) = (slots.get_mut(&wallet), envs.get_mut(&env)) else {
+            return Ok(None);
+        };
+        Ok(Some(rule(&mut slot.account, &mut log(desk, records, self.now))))
+    }
+
     /// As `account`, for a rule over two wallets, such as a conversion.
     pub fn two_accounts<R>(
         &mut self,

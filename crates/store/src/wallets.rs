@@ -1,13 +1,14 @@
 //! Wallets: the row that is searched, and the versions that entries name. Balances are in
 //! `accounts`.
 
-use domain::id::{PaywallId, WalletId};
+use domain::id::{CustomerId, PaywallId, WalletId};
 use domain::scope::Scope;
 use domain::wallet::{Wallet, WalletStatus};
 use rusqlite::{OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;
+use crate::page::{Field, Kind, Page, Scalar, Source};
 use crate::tx::Write;
 use crate::value::{Key, Millis};
 
@@ -121,4 +122,73 @@ pub fn open_numbers(read: Read<'_>, scope: &Scope) -> Result<Vec<i64>, Error> {
     let closed = WalletStatus::Closed.name();
     let rows = select.query_map(params![scope.env.get(), closed], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Id and number of the customer's first wallet that is not closed.
+pub fn first_open(read: Read<'_>, scope: &Scope, customer: i64) -> Result<Option<WalletId>, Error> {
+    let mut select = read.connection.prepare_cached(
+        "SELECT id FROM wallets WHERE env = ?1 AND customer = ?2 AND status <> ?3
+         ORDER BY no LIMIT 1",
+    )?;
+    let closed = WalletStatus::Closed.name();
+    let id = select.query_row(params![scope.env.get(), customer, closed], |row| {
+        row.get::<_, Key>(0).map(|key| WalletId(key.0))
+    });
+    Ok(id.optional()?)
+}
+
+fn wallet_scalar(text: &str) -> Option<Scalar> {
+    text.parse().ok().map(|id: WalletId| Scalar::Id(id.0))
+}
+
+fn customer_scalar(text: &str) -> Option<Scalar> {
+    text.parse().ok().map(|id: CustomerId| Scalar::Id(id.0))
+}
+
+const TYPES: &[&str] = &["PRE_PAID", "POST_PAID"];
+const STATUSES: &[&str] = &["active", "frozen", "closed"];
+
+const fn field(name: &'static str, kind: Kind, column: &'static str) -> Field {
+    Field { name, many: "", kind, column }
+}
+
+/// What a list of wallets may be asked by.
+pub static FIELDS: &[Field] = &[
+    Field { name: "id", many: "wallet_ids", kind: Kind::Id(wallet_scalar), column: "w.id" },
+    Field {
+        name: "customer_id",
+        many: "customer_ids",
+        kind: Kind::Id(customer_scalar),
+        column: "c.id",
+    },
+    Field {
+        name: "external_customer_id",
+        many: "external_customer_ids",
+        kind: Kind::Text,
+        column: "c.external_id",
+    },
+    field("name", Kind::Text, "json_extract(v.body, '$.name')"),
+    field("description", Kind::Text, "json_extract(v.body, '$.description')"),
+    field("currency", Kind::Text, "w.currency"),
+    field("wallet_type", Kind::Choice(TYPES), "w.wallet_type"),
+    field("wallet_status", Kind::Choice(STATUSES), "w.status"),
+    field("alert_enabled", Kind::Flag, "w.alert_enabled"),
+    field("credit_balance", Kind::Number, "b.credits"),
+    field("paywall_scope", Kind::Text, "w.paywall_scope"),
+    field("created_by", Kind::Text, "json_extract(v.body, '$.created_by')"),
+    field("created_at", Kind::Time, "w.created_at"),
+    field("updated_at", Kind::Time, "w.updated_at"),
+];
+
+/// Numbers of a page of the environment's wallets, and how many there are in all.
+pub fn page(read: Read<'_>, scope: &Scope, page: &Page) -> Result<(Vec<i64>, u64), Error> {
+    let source = Source {
+        select: "SELECT w.no",
+        from: "FROM wallets w JOIN customers c ON c.no = w.customer
+            JOIN balances b ON b.wallet = w.no
+            JOIN wallet_versions v ON v.wallet = w.no AND v.version = w.version
+            WHERE w.env = ?1",
+        number: "w.no",
+    };
+    crate::page::rows(read, scope, &source, page, |row| row.get(0))
 }

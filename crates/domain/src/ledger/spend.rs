@@ -24,6 +24,7 @@ pub struct Charge {
 pub struct Debit {
     pub credits: Amount,
     pub details: Details,
+    pub key: Option<KeyUse>,
 }
 
 /// Charges the wallet; `available` never passes the floor (paywalls 4.5).
@@ -90,7 +91,7 @@ pub fn debit(
         fee: Amount::ZERO,
         taken,
         details: ask.details,
-        key: None,
+        key: ask.key,
     };
     let place = log.post(account, draft, cause, log.now);
     alerts::finish(account, log, begun, cause);

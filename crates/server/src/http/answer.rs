@@ -5,6 +5,9 @@ use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use engine::idempotency::{Answered, Reply};
 use serde::Serialize;
 
+/// Ignored fields that are named at most.
+const IGNORED_MAX: usize = 50;
+
 /// A finished answer, or a response that streams.
 pub enum Answer {
     Whole { status: StatusCode, body: Bytes, headers: Vec<(HeaderName, HeaderValue)> },
@@ -54,6 +57,19 @@ impl Answer {
             Answer::Raw(response) => drop(response.headers_mut().insert(name, value)),
         }
         self
+    }
+
+    /// Names the fields of the request that meant nothing here.
+    #[must_use]
+    pub fn ignoring(self, unknown: &[String]) -> Answer {
+        let plain = |name: &&String| name.bytes().all(|byte| byte.is_ascii_graphic());
+        let names: Vec<&str> =
+            unknown.iter().filter(plain).take(IGNORED_MAX).map(String::as_str).collect();
+        if names.is_empty() {
+            self
+        } else {
+            self.with("x-farebox-ignored-fields", &names.join(","))
+        }
     }
 
     #[must_use]

@@ -71,6 +71,11 @@ impl Call {
         })
     }
 
+    /// Names and values of the query, in order.
+    pub fn query_pairs(&self) -> Vec<(String, String)> {
+        url::form_urlencoded::parse(self.query.as_bytes()).into_owned().collect()
+    }
+
     /// The value of one query parameter.
     pub fn query_value(&self, name: &str) -> Option<String> {
         url::form_urlencoded::parse(self.query.as_bytes())

@@ -1,6 +1,7 @@
 //! Black-box tests of the whole server over HTTP, one binary; a file a part of the product.
 
 mod access;
+mod billing;
 mod clock;
 mod harness;
 mod operations;
