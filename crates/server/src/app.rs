@@ -23,6 +23,7 @@ pub struct App {
     /// Reaches the addresses that users give, and judges them.
     pub webhooks: GuardedClient,
     pub streams: Streams,
+    deliverer: Arc<Mutex<Option<Deliverer>>>,
     /// True from the moment on at which the process takes no more work.
     stop: watch::Sender<bool>,
     /// Keys by number, with the time of their last use since the last flush.
@@ -36,6 +37,7 @@ impl App {
             metrics: Arc::new(Metrics::default()),
             webhooks: GuardedClient::new(AllowList::default()),
             streams: Streams::default(),
+            deliverer: Arc::default(),
             stop: watch::Sender::new(false),
             uses: Arc::new(Mutex::new(HashMap::new())),
         }
@@ -49,7 +51,14 @@ impl App {
 
     /// Begins to send webhooks. One sender a process.
     pub fn start_deliverer(&self) -> Deliverer {
-        Deliverer::start(self.engine.clone(), Arc::new(self.webhooks.clone()))
+        let deliverer = Deliverer::start(self.engine.clone(), Arc::new(self.webhooks.clone()));
+        *self.deliverer.lock() = Some(deliverer.clone());
+        deliverer
+    }
+
+    /// The sender of this process, for counting.
+    pub fn deliverer(&self) -> Option<Deliverer> {
+        self.deliverer.lock().clone()
     }
 
     /// Keeps the time of a key's last use; written once a minute by `flush_uses`.

@@ -44,6 +44,9 @@ pub struct Metrics {
     counters: Mutex<BTreeMap<Counted, u64>>,
 }
 
+/// A counter that is kept elsewhere: its name, its one label, and the count.
+pub type Sample = (&'static str, &'static str, &'static str, u64);
+
 /// When a request began.
 pub struct Started(Instant);
 
@@ -83,8 +86,8 @@ impl Metrics {
         self.count("farebox_refusals_total", &[("reason", reason)]);
     }
 
-    /// Everything counted so far, and `gauges` read at this moment.
-    pub fn render(&self, gauges: &[(&'static str, String)]) -> String {
+    /// Everything counted so far, what others counted, and `gauges` read at this moment.
+    pub fn render(&self, others: &[Sample], gauges: &[(&'static str, String)]) -> String {
         let mut text = String::new();
         self.render_requests(&mut text);
         self.render_durations(&mut text);
@@ -97,6 +100,12 @@ impl Metrics {
             let labels: Vec<String> =
                 labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
             put(&mut text, format_args!("{name}{{{}}} {value}", labels.join(",")));
+        }
+        if let Some((name, ..)) = others.first() {
+            head(&mut text, name, "counter");
+        }
+        for (name, label, word, value) in others {
+            put(&mut text, format_args!("{name}{{{label}=\"{word}\"}} {value}"));
         }
         for (name, value) in gauges {
             head(&mut text, name, "gauge");
@@ -174,7 +183,7 @@ mod tests {
         let started = metrics.started();
         metrics.request(&started, (Surface::Paywall, "POST /v1/user/charge"), StatusCode::OK);
         metrics.refusal("not_found");
-        let text = metrics.render(&[("farebox_holds_open", "0".to_owned())]);
+        let text = metrics.render(&[], &[("farebox_holds_open", "0".to_owned())]);
         let requests = "farebox_http_requests_total{surface=\"paywall\",\
             route=\"POST /v1/user/charge\",status=\"200\"} 1";
         assert!(text.lines().any(|line| line == requests), "{text}");

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
+use domain::webhook::address::AllowList;
 use engine::random::Random;
 use engine::seal::Seal;
 use engine::{Engine, Settings};
@@ -18,7 +19,7 @@ use crate::http;
 use crate::workers::Workers;
 
 /// Longest time that requests may still take when the process stops.
-const STOP_TIME_MAX: Duration = Duration::from_secs(20);
+const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -54,7 +55,8 @@ impl Node {
         let public_url = config.public_url.clone();
         let settings = Settings { seal, random: Random::System, public_url };
         let engine = Engine::start(database, settings)?;
-        Ok(Node { app: App::new(engine), listener })
+        let app = App::new(engine).with_targets(targets(config));
+        Ok(Node { app, listener })
     }
 
     /// Makes the first tenant with the first key where `FAREBOX_API_KEY` names one.
@@ -68,6 +70,7 @@ impl Node {
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), NodeError> {
         let Node { app, listener } = self;
         let workers = Workers::start(&app);
+        let deliverer = app.start_deliverer();
         let listener = listener.tap_io(|stream| {
             // An answer in two writes must not wait for an acknowledgement.
             drop(stream.set_nodelay(true));
@@ -90,9 +93,19 @@ impl Node {
         };
         app.stop();
         workers.end().await;
+        deliverer.stop().await;
         app.engine.close();
         tracing::info!("stopped");
         ended.map_err(NodeError::Accept)
+    }
+}
+
+/// Where webhooks may go. What the operator allows by name wins over the rest.
+fn targets(config: &Config) -> AllowList {
+    AllowList {
+        allow: config.allow_private_targets.clone(),
+        deny: config.webhook_deny_targets.clone(),
+        own: vec![config.listen.ip()],
     }
 }
 

@@ -15,12 +15,19 @@ pub struct Args {
 
 pub fn run(context: &Context, args: &Args) -> Result<(), Failure> {
     let config = &context.config;
+    if config.webhook_proxy.is_some() {
+        let message = "webhook_proxy: webhooks through a proxy are not built yet; unset it";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     logs::start(&config.log, config.log_format, out::colour())?;
     block_on(async {
         let node = Node::open(config, !args.no_migrate).await?;
         node.ensure_first_key(config.api_key.as_deref()).await?;
         if config.encryption_key.is_none() {
             tracing::warn!("without FAREBOX_ENCRYPTION_KEY no secret of a webhook can be stored");
+        }
+        if config.otlp_endpoint.is_some() {
+            tracing::warn!("OTEL_EXPORTER_OTLP_ENDPOINT is set, but traces are not built yet");
         }
         tracing::info!(address = %config.listen, public_url = config.public_url, "listening");
         Ok(node.serve(stop_signal()).await?)

@@ -1,6 +1,7 @@
 //! `/livez`, `/readyz`, `/health`, `/metrics`: no key, and no tenant's data.
 
 use axum::http::{Method, StatusCode};
+use domain::webhook::schedule::Outcome;
 use engine::Error;
 use serde_json::json;
 
@@ -9,6 +10,7 @@ use super::call::Call;
 use super::route::{Access, Routes};
 use super::spec::Doc;
 use crate::app::App;
+use crate::metrics::Sample;
 
 const TAG: &str = "Health";
 
@@ -47,6 +49,14 @@ pub fn routes() -> Routes {
         )
 }
 
+/// Webhook attempts of this process, by result.
+fn attempts(app: &App) -> Vec<Sample> {
+    let Some(deliverer) = app.deliverer() else { return Vec::new() };
+    let name = "farebox_webhook_attempts_total";
+    let sample = |outcome: &Outcome| (name, "result", outcome.name(), deliverer.attempts(*outcome));
+    Outcome::ALL.iter().map(sample).collect()
+}
+
 /// A migration cannot be pending here: the server does not open such a database.
 async fn readyz(app: App, _: Call) -> Result<Answer, Error> {
     let mut failed = Vec::new();
@@ -76,12 +86,16 @@ async fn metrics(app: App, _: Call) -> Result<Answer, Error> {
     let now = app.engine.real_now();
     let pending = found.oldest_pending.map_or(0, |at| (now.millis() - at.millis()).max(0) / 1_000);
     let size = std::fs::metadata(app.engine.database().path()).map_or(0, |file| file.len());
-    let text = app.metrics.render(&[
-        ("farebox_holds_open", found.holds_open.to_string()),
-        ("farebox_webhook_oldest_pending_seconds", pending.to_string()),
-        ("farebox_wallets_stopped", found.wallets_stopped.to_string()),
-        ("farebox_writer_waiting", app.engine.writer_waiting().to_string()),
-        ("farebox_db_size_bytes", size.to_string()),
-    ]);
+    let attempts = attempts(&app);
+    let text = app.metrics.render(
+        &attempts,
+        &[
+            ("farebox_holds_open", found.holds_open.to_string()),
+            ("farebox_webhook_oldest_pending_seconds", pending.to_string()),
+            ("farebox_wallets_stopped", found.wallets_stopped.to_string()),
+            ("farebox_writer_waiting", app.engine.writer_waiting().to_string()),
+            ("farebox_db_size_bytes", size.to_string()),
+        ],
+    );
     Ok(Answer::text("text/plain; version=0.0.4", text))
 }

@@ -103,6 +103,7 @@ impl Stream {
 
     async fn feed(&mut self) -> Result<(), Error> {
         let mut commits = self.app.engine.commits();
+        let mut stopping = self.app.stopping();
         let mut first = true;
         let mut ping_at = Instant::now() + PING;
         loop {
@@ -116,10 +117,14 @@ impl Stream {
                 return Ok(());
             }
             self.query.after = page.next;
-            if page.has_more() {
+            if page.has_more() && !self.app.is_stopping() {
                 continue;
             }
-            drop(timeout_at(ping_at, commits.changed()).await);
+            tokio::select! {
+                _ = timeout_at(ping_at, commits.changed()) => {}
+                // The client goes on with the last id it saw.
+                _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
+            }
             if Instant::now() >= ping_at {
                 ping_at = Instant::now() + PING;
                 self.still_allowed()?;

@@ -10,11 +10,12 @@ const CUSTOMER: &str = "tour-customer";
 
 /// Makes what is missing, through the API like any client.
 pub async fn prepare(client: &Client, state: &mut State, sink: &str) -> Result<(), Failure> {
+    endpoint(client, state, sink).await?;
+    subscription(client, state, sink).await?;
     if state.wallet.is_none() {
         state.wallet = wallet(client).await?;
     }
-    endpoint(client, state, sink).await?;
-    subscription(client, state, sink).await
+    Ok(())
 }
 
 /// A customer with a wallet of 60 credits that warns below 50.
