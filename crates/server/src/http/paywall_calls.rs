@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::OnceLock;
 
-use axum::http::Method;
+use axum::http::{HeaderValue, Method};
 use domain::amount::Amount;
 use domain::ledger::entry::KeyUse;
 use domain::paywall::{BlockStyle, ExternalUser, charge_amount_from_json};
@@ -43,10 +43,10 @@ where
         Access::Paywall,
         named,
         move |app, call| {
-            let handled = (!is_reserved(&call)).then(|| handler(app, call));
+            let answer = (!is_reserved(&call)).then(|| handler(app, call));
             async move {
-                match handled {
-                    Some(handled) => handled.await,
+                match answer {
+                    Some(answer) => answer.await,
                     None => Err(Error::not_found("route")),
                 }
             }
@@ -100,7 +100,7 @@ pub fn named(call: &Call, in_body: Option<&str>) -> Result<Named, Error> {
 
 /// As `named`, where a call may go without.
 pub fn find_named(call: &Call, in_body: Option<&str>) -> Result<Option<Named>, Error> {
-    let header = match call.headers.get("x-paywall-user").map(|value| value.as_bytes()) {
+    let header = match call.headers.get("x-paywall-user").map(HeaderValue::as_bytes) {
         None => None,
         Some(bytes) => Some(
             std::str::from_utf8(bytes)
@@ -201,7 +201,7 @@ pub fn key_of(call: &Call, user: &ExternalUser) -> Result<Option<KeyUse>, Error>
 
 /// How a refusal for want of money is told: the request's wish, else the paywall's setting.
 pub fn block_style(call: &Call) -> Result<BlockStyle, Error> {
-    match call.headers.get("x-paywall-on-block").map(|value| value.as_bytes()) {
+    match call.headers.get("x-paywall-on-block").map(HeaderValue::as_bytes) {
         None => Ok(call.paywall()?.paywall.block.style),
         Some(b"message") => Ok(BlockStyle::Message),
         Some(b"error") => Ok(BlockStyle::Error),
