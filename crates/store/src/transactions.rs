@@ -4,6 +4,7 @@
 //! because an index would cost every charge.
 
 use std::cmp::Ordering;
+use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeMap, HashMap};
 
 use domain::amount::Amount;
@@ -85,12 +86,11 @@ impl Rests {
         if entry.kind != EntryKind::Credit {
             return Ok(None);
         }
-        if !self.of.contains_key(&entry.wallet_no) {
-            self.of.insert(entry.wallet_no, lot_rests(read, entry.wallet_no)?);
-        }
-        let rests = self.of.get(&entry.wallet_no);
-        let rest = rests.and_then(|rests| rests.get(&entry.place)).copied();
-        Ok(Some(rest.unwrap_or_default()))
+        let rests = match self.of.entry(entry.wallet_no) {
+            Slot::Occupied(slot) => slot.into_mut(),
+            Slot::Vacant(slot) => slot.insert(lot_rests(read, entry.wallet_no)?),
+        };
+        Ok(Some(rests.get(&entry.place).copied().unwrap_or_default()))
     }
 }
 

@@ -96,17 +96,13 @@ fn bonus(
     config: &TopupBonus,
     (credits, now): (Amount, Timestamp),
 ) -> Option<Bonus> {
-    match ask.bonus_credits {
-        Some(credits) => {
-            Some(Bonus { credits, expires_at: ask.bonus_expiry.map(|expiry| expiry.at) })
-        }
-        None => {
-            let slab = config.slab_of(credits)?;
-            let credits = slab.bonus_of(credits);
-            let expires_at = slab.expires_after.map(|lifetime| lifetime.end(now));
-            credits.is_positive().then_some(Bonus { credits, expires_at })
-        }
+    if let Some(credits) = ask.bonus_credits {
+        return Some(Bonus { credits, expires_at: ask.bonus_expiry.map(|expiry| expiry.at) });
     }
+    let slab = config.slab_of(credits)?;
+    let credits = slab.bonus_of(credits);
+    let expires_at = slab.expires_after.map(|lifetime| lifetime.end(now));
+    credits.is_positive().then_some(Bonus { credits, expires_at })
 }
 
 /// What is added, in credits; an amount buys them at the top-up rate.
