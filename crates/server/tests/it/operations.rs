@@ -36,3 +36,25 @@ async fn the_docs_page_names_every_call_and_runs_nothing() {
     }
     assert!(!page.contains("<script"));
 }
+
+#[test]
+fn the_checked_in_document_is_the_one_that_is_served() {
+    let made = server::http::spec::document_text(&server::http::routes());
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../openapi.json");
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        kept.trim_end() == made.trim_end(),
+        "openapi.json is not what the routes declare; look at the difference and keep it with\n    \
+         cargo run -- openapi > openapi.json"
+    );
+}
+
+#[test]
+fn every_reference_of_the_document_leads_somewhere() {
+    let document = server::http::spec::document(&server::http::routes());
+    let text = document.to_string();
+    for part in text.split("#/components/schemas/").skip(1) {
+        let name = part.split('"').next().unwrap();
+        assert!(document["components"]["schemas"][name].is_object(), "{name} is not there");
+    }
+}

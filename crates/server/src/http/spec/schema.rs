@@ -77,6 +77,38 @@ pub fn object(fields: &[(&str, Value)]) -> Value {
     object
 }
 
+/// An object written in words: `name:kind` with the kinds of `kind`, text where none is named. What
+/// ends in `!` is always there.
+pub fn words(text: &str) -> Value {
+    let field = |word: &str| {
+        let (name, of) = word.split_once(':').unwrap_or((word, "text"));
+        let name = match name.strip_suffix('!') {
+            Some(name) => name.to_owned(),
+            None => format!("{name}?"),
+        };
+        (name, kind(of))
+    };
+    let fields: Vec<(String, Value)> = text.split_whitespace().map(field).collect();
+    let fields: Vec<(&str, Value)> =
+        fields.iter().map(|(name, schema)| (name.as_str(), schema.clone())).collect();
+    object(&fields)
+}
+
+fn kind(word: &str) -> Value {
+    match word {
+        "int" => integer(),
+        "flag" => boolean(),
+        "amount" => amount(),
+        "time" => nullable(time()),
+        "texts" => list(&text()),
+        "map" => metadata(),
+        "object" => any_object(),
+        "objects" => list(&any_object()),
+        "text" => text(),
+        name => named(name),
+    }
+}
+
 /// A page of things: `items` and `pagination`.
 pub fn page(of: &str) -> Value {
     object(&[("items", list(&named(of))), ("pagination", named("Pagination"))])

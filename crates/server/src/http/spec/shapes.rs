@@ -1,5 +1,7 @@
 //! Bodies and answers of the calls, by the name of the call.
 
+mod nouns;
+
 use serde_json::Value;
 
 use super::schema::{
@@ -36,7 +38,7 @@ pub fn of(operation: &str) -> Option<Shape> {
         "verifyLedger" => shape(200, None, named("Proof")),
         "chargeUser" => shape(200, Some(named("Movement")), named("Charged")),
         "depositBalance" => shape(200, Some(named("Movement")), named("Deposited")),
-        _ => return None,
+        _ => return nouns::of(operation),
     })
 }
 
@@ -55,6 +57,9 @@ pub fn components() -> Vec<(&'static str, Value)> {
         ("Charged", charged()),
         ("Deposited", deposited()),
     ]
+    .into_iter()
+    .chain(nouns::components())
+    .collect()
 }
 
 fn error() -> Value {
