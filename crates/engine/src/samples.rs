@@ -161,6 +161,7 @@ impl Things {
     fn entry(&self, telling: &Telling) -> Result<Event, Error> {
         let mut account = self.account();
         account.wallet = Arc::new(self.wallet.clone());
+        account.credits = Amount::ZERO;
         let (mut counters, mut records) = (Counters::default(), Vec::new());
         let alert_default = Settings::tenant_default();
         let mut log = Log {

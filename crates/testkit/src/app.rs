@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::scope::Scope;
 use domain::time::Timestamp;
+use domain::webhook::address::AllowList;
 use engine::clock::TestClock;
 use engine::random::Random;
 use engine::seal::Seal;
@@ -59,7 +60,11 @@ impl TestApp {
         let other_scope = engine.create_tenant("Other", "development", false).await.unwrap();
         engine.ensure_key(scope, FIRST_KEY).await.unwrap();
         engine.ensure_key(other_scope, OTHER_KEY).await.unwrap();
-        let router = server::http::router(server::app::App::new(engine.clone()));
+        // Receivers of tests listen on loopback.
+        let allow = vec!["127.0.0.0/8".parse().unwrap()];
+        let list = AllowList { allow, ..AllowList::default() };
+        let app = server::app::App::new(engine.clone()).with_targets(list);
+        let router = server::http::router(app);
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         TestApp {
             base,

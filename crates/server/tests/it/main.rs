@@ -7,6 +7,7 @@ mod harness;
 mod operations;
 mod paywalls;
 mod proof;
+mod webhooks;
 
 use domain::scope::Cause;
 use serde_json::json;
