@@ -98,11 +98,14 @@ fn schedule(body: &Value) -> Result<Option<Schedule>, Error> {
     }
 }
 
-/// Null takes the token away.
-pub(crate) fn bearer(body: &Value, name: &str) -> Result<Option<Option<String>>, Error> {
+/// Null takes the token away: an empty text.
+pub(crate) fn bearer(body: &Value, name: &str) -> Result<Option<String>, Error> {
     match body.get(name) {
-        None => Ok(None),
-        Some(_) => Ok(Some(field(body, name)?)),
+        Some(Value::Null) => Ok(Some(String::new())),
+        Some(Value::String(text)) if text.is_empty() => {
+            Err(Error::invalid(name, format!("{name} must not be empty; null takes it away")))
+        }
+        _ => field(body, name),
     }
 }
 

@@ -61,7 +61,8 @@ pub struct Edit {
     pub schedule: Option<Schedule>,
     pub timeout_ms: Option<u32>,
     pub headers: Option<BTreeMap<String, String>>,
-    pub bearer: Option<Option<String>>,
+    /// An empty one takes it away.
+    pub bearer: Option<String>,
     pub secret: Option<String>,
     pub api_version: Option<String>,
     pub send_traceparent: Option<bool>,
@@ -136,12 +137,11 @@ impl Engine {
         kind: ReceiverKind,
         given: Option<&str>,
     ) -> Result<(Secret, String), Error> {
-        let text = match given {
-            Some(text) => text.to_owned(),
-            None => {
-                let bytes: [u8; 32] = self.random.bytes();
-                secret_from_bytes(&bytes[..kind.secret_bytes()])
-            }
+        let text = if let Some(text) = given {
+            text.to_owned()
+        } else {
+            let bytes: [u8; 32] = self.random.bytes();
+            secret_from_bytes(&bytes[..kind.secret_bytes()])
         };
         let id = WebhookSecretId(self.fresh_id(scope));
         let place = secret_place(id);
@@ -237,7 +237,9 @@ pub fn apply(edit: &Edit, stored: &mut Stored, private: &mut Private) -> Result<
     put(&mut config.payload_format, edit.payload_format.as_ref());
     put(&mut config.event_naming, edit.event_naming.as_ref());
     put(&mut private.headers, edit.headers.as_ref());
-    put(&mut private.bearer, edit.bearer.as_ref());
+    if let Some(text) = &edit.bearer {
+        private.bearer = Some(text.clone()).filter(|text| !text.is_empty());
+    }
     check_headers(stored.kind, private)?;
     check_secret(stored.kind, edit.secret.as_deref())
 }

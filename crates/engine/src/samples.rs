@@ -59,8 +59,8 @@ impl Sample {
 fn marked(body: &[u8], telling: &Telling) -> Result<Vec<u8>, Error> {
     let text = std::str::from_utf8(body).map_err(|_| Error::operation("a sample is not text"))?;
     let id = telling.place.event_id(telling.at).to_string();
-    let test = store::deliveries::event_id(telling.place, telling.at);
-    let text = text.replacen(&format!("\"id\":\"{id}\""), &format!("\"id\":\"{test}\""), 1);
+    let marked_id = store::deliveries::event_id(telling.place, telling.at);
+    let text = text.replacen(&format!("\"id\":\"{id}\""), &format!("\"id\":\"{marked_id}\""), 1);
     Ok(match telling.kind.family() {
         Family::Paywall => text.into_bytes(),
         _ => text.replacen('{', "{\"test\":true,", 1).into_bytes(),

@@ -72,10 +72,10 @@ impl Engine {
         key: Option<KeyUse>,
         render: impl Fn(&Receiver) -> Reply + Send + 'static,
     ) -> Result<Answered, Error> {
-        if !matches!(edit.bearer, Some(Some(_))) {
+        if edit.bearer.as_ref().is_none_or(String::is_empty) {
             let bytes: [u8; BEARER_BYTES] = self.random.bytes();
             let token = domain::webhook::signature::secret_from_bytes(&bytes);
-            edit.bearer = Some(Some(token.replacen("whsec_", "whb_", 1)));
+            edit.bearer = Some(token.replacen("whsec_", "whb_", 1));
         }
         let birth = self.receiver_birth(&scope, of(paywall), &edit, &cause.actor.id)?;
         let work = move |tx: &mut Tx<'_>| {

@@ -63,14 +63,13 @@ impl Deliverer {
     pub fn start(engine: Arc<Engine>, port: Arc<dyn WebhookPort>) -> Deliverer {
         let handovers = engine.take_handovers().unwrap_or_else(no_handovers);
         let (commands, received) = mpsc::unbounded_channel();
-        let counts = Arc::new(Counts::default());
+        let (counts, weak) = (Arc::new(Counts::default()), Arc::downgrade(&engine));
         let memory = Memory::default();
-        let shared =
-            Arc::new(Shared { engine: engine.clone(), port, memory, counts: counts.clone() });
+        let shared = Arc::new(Shared { engine, port, memory, counts: counts.clone() });
+        let sends = shared.clone();
         let task = tokio::spawn(sender::run(shared, handovers, received)).abort_handle();
-        let weak = Arc::downgrade(&engine);
         let deliverer = Deliverer { commands, counts, engine: weak, task };
-        engine.set_sends(Arc::new(deliverer.clone()));
+        sends.engine.set_sends(Arc::new(deliverer.clone()));
         deliverer
     }
 

@@ -58,7 +58,10 @@ pub fn page(
                 WHERE env = :env AND kind = 'subscription' AND paywall = :paywall))
          ORDER BY created_at DESC, place DESC, receiver DESC LIMIT :limit"
     ))?;
-    let states: String = filters.states.iter().map(|state| format!(" {state} ")).collect();
+    let states = match filters.states.as_slice() {
+        [] => String::new(),
+        names => format!(" {} ", names.join(" ")),
+    };
     let found = select.query_map(
         named_params! {
             ":env": scope.env.get(),

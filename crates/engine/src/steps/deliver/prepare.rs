@@ -104,9 +104,10 @@ pub fn prepare(
     let Some(receiver) = receivers::find(read, &scope, handover.receiver)? else {
         return Ok(None);
     };
-    let wanted = match delivery.is_test() {
-        true => receiver.state != State::Deleted,
-        false => receiver.state == State::Enabled,
+    let wanted = if delivery.is_test() {
+        receiver.state != State::Deleted
+    } else {
+        receiver.state == State::Enabled
     };
     if delivery.state != DeliveryState::Leased || !wanted {
         return Ok(None);

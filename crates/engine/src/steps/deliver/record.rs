@@ -17,7 +17,7 @@ use crate::ports::Attempt;
 
 /// An attempt that ended.
 #[derive(Clone, Debug)]
-pub struct Sent {
+pub struct Ended {
     pub handover: Handover,
     pub scope: Scope,
     pub trigger: Trigger,
@@ -26,7 +26,7 @@ pub struct Sent {
     pub attempt: Attempt,
 }
 
-impl Sent {
+impl Ended {
     /// The failure, as far as the next attempt depends on it.
     pub fn failure(&self, delivery: domain::id::DeliveryId, attempt: u32) -> Option<Failure> {
         let retry_after = self.attempt.retry_after.as_deref();
@@ -41,7 +41,7 @@ impl Sent {
 }
 
 /// Records one attempt.
-pub fn record(tx: &mut Tx<'_>, sent: &Sent) -> Result<(), Error> {
+pub fn record(tx: &mut Tx<'_>, sent: &Ended) -> Result<(), Error> {
     let (scope, key) = (tx.scope(), (sent.handover.receiver, sent.handover.place));
     let Some(mut delivery) = deliveries::find(tx.read()?, &scope, key)? else { return Ok(()) };
     let Some(receiver) = receivers::find(tx.read()?, &scope, key.0)? else { return Ok(()) };
@@ -64,7 +64,7 @@ pub fn record(tx: &mut Tx<'_>, sent: &Sent) -> Result<(), Error> {
     Ok(())
 }
 
-fn row(sent: &Sent, number: u32, failure: Option<&Failure>) -> AttemptRow {
+fn row(sent: &Ended, number: u32, failure: Option<&Failure>) -> AttemptRow {
     let attempt = &sent.attempt;
     AttemptRow {
         number,
@@ -82,7 +82,7 @@ fn row(sent: &Sent, number: u32, failure: Option<&Failure>) -> AttemptRow {
     }
 }
 
-fn note(delivery: &mut Delivery, sent: &Sent, now: Timestamp) {
+fn note(delivery: &mut Delivery, sent: &Ended, now: Timestamp) {
     let attempt = &sent.attempt;
     delivery.attempts += 1;
     delivery.trigger = Trigger::Schedule;
@@ -102,9 +102,10 @@ fn acknowledge(delivery: &mut Delivery, now: Timestamp) {
 
 /// Its owner may have parked or discarded it while the request was on the wire: that stays.
 fn fail(delivery: &mut Delivery, receiver: &Stored, failure: &Failure, now: Timestamp) {
-    let next = match delivery.is_test() {
-        true => Next::Exhausted,
-        false => after_failure(&receiver.config.schedule, delivery.step, failure),
+    let next = if delivery.is_test() {
+        Next::Exhausted
+    } else {
+        after_failure(&receiver.config.schedule, delivery.step, failure)
     };
     match next {
         Next::Wait { step, ms } => {

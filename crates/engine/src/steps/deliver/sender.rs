@@ -14,7 +14,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::lane::Lane;
 use super::prepare::{Prepared, prepare};
-use super::record::{Sent, record};
+use super::record::{Ended, record};
 use super::tend::{Round, Tended, tend};
 use super::{Command, Shared};
 use crate::error::Error;
@@ -39,16 +39,16 @@ const LANES_MAX: usize = 4_096;
 /// Something beside the loop ended.
 enum Done {
     Prepared(Vec<(Handover, Result<Option<Prepared>, Error>)>),
-    Sent(Box<Sent>),
+    Sent(Box<Ended>),
     Recorded(Recorded),
-    Tended(Tended),
+    Tended(Box<Tended>),
 }
 
 /// What was written, and what could not be.
 #[derive(Default)]
 struct Recorded {
     written: Vec<Handover>,
-    left: Vec<Sent>,
+    left: Vec<Ended>,
 }
 
 struct Drain {
@@ -57,6 +57,10 @@ struct Drain {
     done: oneshot::Sender<()>,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says whether one kind of work is under way"
+)]
 struct Sender {
     shared: Arc<Shared>,
     lanes: BTreeMap<ReceiverNo, Lane>,
@@ -68,7 +72,7 @@ struct Sender {
     preparing: bool,
     tending: bool,
     recording: bool,
-    results: Vec<Sent>,
+    results: Vec<Ended>,
     flush_at: Option<Instant>,
     give_back: Vec<Handover>,
     /// Could not be prepared: due again later.
@@ -246,7 +250,7 @@ impl Sender {
             Ok(Done::Prepared(all)) => self.prepared(all),
             Ok(Done::Sent(sent)) => self.sent(*sent),
             Ok(Done::Recorded(recorded)) => self.recorded(recorded),
-            Ok(Done::Tended(tended)) => self.tended(tended),
+            Ok(Done::Tended(tended)) => self.tended(*tended),
             // The next start of the process makes what it held due again.
             Err(error) => tracing::error!(%error, "a part of the sending step panicked"),
         }
@@ -290,7 +294,7 @@ impl Sender {
         }
     }
 
-    fn sent(&mut self, sent: Sent) {
+    fn sent(&mut self, sent: Ended) {
         let outcome = sent.attempt.outcome.name();
         *self.shared.counts.lock().entry(outcome).or_default() += 1;
         self.free_slot(sent.handover.receiver);
@@ -309,7 +313,7 @@ impl Sender {
             return;
         }
         self.recording = true;
-        let mut by_env: BTreeMap<EnvNo, Vec<Sent>> = BTreeMap::new();
+        let mut by_env: BTreeMap<EnvNo, Vec<Ended>> = BTreeMap::new();
         for sent in std::mem::take(&mut self.results) {
             by_env.entry(sent.scope.env).or_default().push(sent);
         }
@@ -355,7 +359,7 @@ impl Sender {
             until: self.drains.iter().map(|drain| (drain.scope.env, drain.until)).collect(),
         };
         let shared = self.shared.clone();
-        self.tasks.spawn(async move { Done::Tended(tend(shared, round).await) });
+        self.tasks.spawn(async move { Done::Tended(Box::new(tend(shared, round).await)) });
     }
 
     fn tended(&mut self, tended: Tended) {
@@ -444,9 +448,9 @@ async fn prepare_all(
     }
 }
 
-async fn post(port: Arc<dyn WebhookPort>, prepared: Prepared) -> Sent {
+async fn post(port: Arc<dyn WebhookPort>, prepared: Prepared) -> Ended {
     let attempt = port.post(prepared.request).await;
-    Sent {
+    Ended {
         handover: prepared.handover,
         scope: prepared.scope,
         trigger: prepared.trigger,
@@ -456,7 +460,7 @@ async fn post(port: Arc<dyn WebhookPort>, prepared: Prepared) -> Sent {
     }
 }
 
-async fn record_all(shared: &Shared, batch: Vec<Sent>, recorded: &mut Recorded) {
+async fn record_all(shared: &Shared, batch: Vec<Ended>, recorded: &mut Recorded) {
     let Some(first) = batch.first() else { return };
     let scope = first.scope;
     let all = batch.clone();
