@@ -20,7 +20,6 @@ impl Workers {
     pub fn start(app: &App) -> Workers {
         let mut loops = JoinSet::new();
         loops.spawn(timers(app.clone()));
-        loops.spawn(deliveries(app.clone()));
         loops.spawn(key_uses(app.clone()));
         Workers { loops }
     }
@@ -53,14 +52,6 @@ async fn timers(app: App) {
             }
         }
     }
-}
-
-/// Sends webhooks until the process stops; what runs then is recorded first.
-async fn deliveries(app: App) {
-    let deliverer = app.start_deliverer();
-    let mut stopping = app.stopping();
-    drop(stopping.wait_for(|stopping| *stopping).await);
-    deliverer.stop().await;
 }
 
 async fn key_uses(app: App) {
