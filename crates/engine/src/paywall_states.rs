@@ -97,7 +97,7 @@ fn update(
     Ok(Stored { no, paywall: change.next })
 }
 
-/// The changed fields by their dotted paths, as they were and as they are. A paywall holds no secret.
+/// The changed fields by their dotted paths, before and after. A paywall holds no secret.
 fn shown_changes(before: &Paywall, change: &Change) -> (Map<String, Value>, Map<String, Value>) {
     let values = |paywall: &Paywall| {
         let wire = json!(paywall);
