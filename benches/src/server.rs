@@ -66,11 +66,12 @@ async fn is_ready(address: SocketAddr) -> bool {
     connection.get("/readyz").await.is_ok_and(|status| status == 200)
 }
 
-/// The release binary beside this one; built when it is missing or old.
+/// The release binary beside this one; built when it is missing or old. Both are named, so that
+/// cargo finds the crates that it has compiled for this one.
 fn binary() -> anyhow::Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let built = Command::new("cargo")
-        .args(["build", "--release", "--quiet", "-p", "farebox"])
+        .args(["build", "--release", "--quiet", "-p", "farebox", "-p", "farebox-benches"])
         .current_dir(root)
         .status()?;
     anyhow::ensure!(built.success(), "the server was not built");
