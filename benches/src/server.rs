@@ -29,7 +29,7 @@ impl Server {
             .env("FAREBOX_LISTEN", address.to_string())
             .env("FAREBOX_DATA_DIR", folder)
             .env("FAREBOX_API_KEY", "fbx_benchmark")
-            .env("FAREBOX_LOG", "warn")
+            .env("FAREBOX_LOG", "error")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
