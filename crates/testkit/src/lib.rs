@@ -6,3 +6,10 @@
 pub mod app;
 
 pub use app::{Reply, TestApp};
+
+/// A client for loopback servers, with our one TLS provider installed.
+pub fn http_client() -> reqwest::Client {
+    // A second installation is refused, and the first one stays.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}

@@ -1,0 +1,218 @@
+//! kill -9 at random moments under load: what was acknowledged is there, once, and is told once.
+//!
+//! `CRASHES` sets how often (200 in the normal run); the seed is printed.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use domain::id::splitmix;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+const KEY: &str = "first-key-of-the-crash-test";
+const CLIENTS: u64 = 8;
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// A running server; killed when dropped.
+struct Server {
+    child: Child,
+    base: String,
+}
+
+impl Server {
+    fn start(folder: &Path) -> Server {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new(env!("CARGO_BIN_EXE_farebox"))
+            .arg("serve")
+            .env("FAREBOX_LISTEN", format!("127.0.0.1:{port}"))
+            .env("FAREBOX_DATA_DIR", folder)
+            .env("FAREBOX_API_KEY", KEY)
+            .env("FAREBOX_LOG", "error")
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        Server { child, base: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// kill -9: no destructor, no flush.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn ready(client: &reqwest::Client, base: &str) {
+    let began = Instant::now();
+    while client.get(format!("{base}/readyz")).send().await.is_err() {
+        assert!(began.elapsed() < READY_WITHIN, "the server did not come back");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn post(
+    client: &reqwest::Client,
+    url: String,
+    key: (&str, &str),
+    body: &Value,
+) -> Option<Value> {
+    let request = client.post(url).header(key.0, key.1).json(body);
+    let answer = request.send().await.ok()?;
+    let ok = answer.status().is_success();
+    let body: Value = answer.json().await.ok()?;
+    ok.then_some(body)
+}
+
+/// What the clients know to be done: keys of acknowledged charges, with their activity ids.
+type Acknowledged = Arc<Mutex<Vec<(String, String)>>>;
+
+async fn charge(
+    client: &reqwest::Client,
+    base: &str,
+    paywall_key: &str,
+    (user, key): (&str, &str),
+) -> Option<String> {
+    let request = client
+        .post(format!("{base}/v1/user/charge"))
+        .bearer_auth(paywall_key)
+        .header("idempotency-key", key)
+        .json(&json!({ "user": user, "amount": "1" }));
+    let answer = request.send().await.ok()?;
+    let ok = answer.status().is_success();
+    let body: Value = answer.json().await.ok()?;
+    assert!(!ok || body["success"] == true, "{body}");
+    ok.then(|| body["activityId"].as_str().unwrap().to_owned())
+}
+
+/// Charges until told to stop or the server is gone.
+async fn load(
+    client: reqwest::Client,
+    (base, paywall_key): (String, String),
+    (name, stop): (String, Arc<AtomicBool>),
+    acknowledged: Acknowledged,
+) {
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        number += 1;
+        let key = format!("{name}-{number}");
+        let user = format!("user-{}", number % 3);
+        match charge(&client, &base, &paywall_key, (&user, &key)).await {
+            Some(activity) => acknowledged.lock().push((key, activity)),
+            None => return,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_charges_survive_every_kill() {
+    let crashes: u64 =
+        std::env::var("CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
+    let mut seed = u64::from(std::process::id());
+    println!("seed {seed}, {crashes} crashes");
+    let folder = tempfile::tempdir().unwrap();
+    let client = testkit::http_client();
+    let server = Server::start(folder.path());
+    ready(&client, &server.base).await;
+    let body = json!({ "name": "Crash", "currency": "USD" });
+    let url = format!("{}/v1/paywalls", server.base);
+    let paywall = post(&client, url, ("x-api-key", KEY), &body).await.unwrap();
+    let paywall_key = paywall["apiKey"].as_str().unwrap().to_owned();
+    for user in 0..3 {
+        let body = json!({ "user": format!("user-{user}"), "amount": "1000000" });
+        let url = format!("{}/v1/user/balance/deposit", server.base);
+        let bearer = format!("Bearer {paywall_key}");
+        post(&client, url, ("authorization", &bearer), &body).await.unwrap();
+    }
+    server.kill();
+    let acknowledged: Acknowledged = Acknowledged::default();
+    for crash in 0..crashes {
+        let server = Server::start(folder.path());
+        ready(&client, &server.base).await;
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients = (0..CLIENTS).map(|number| {
+            let target = (server.base.clone(), paywall_key.clone());
+            let name = (format!("c{crash}-{number}"), stop.clone());
+            tokio::spawn(load(client.clone(), target, name, acknowledged.clone()))
+        });
+        let clients: Vec<_> = clients.collect();
+        seed = splitmix(seed);
+        tokio::time::sleep(Duration::from_micros(1_000 + seed % 60_000)).await;
+        server.kill();
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.await.unwrap();
+        }
+    }
+    let server = Server::start(folder.path());
+    ready(&client, &server.base).await;
+    let acknowledged = std::mem::take(&mut *acknowledged.lock());
+    println!("{} acknowledged charges", acknowledged.len());
+    assert!(acknowledged.len() as u64 > crashes, "the load was no load");
+    replayed_once(&client, &server.base, &paywall_key, &acknowledged).await;
+    told_once(&client, &server.base, &acknowledged).await;
+    server.kill();
+    prove(folder.path());
+}
+
+/// Each key answers with the activity that it acknowledged, again.
+async fn replayed_once(
+    client: &reqwest::Client,
+    base: &str,
+    paywall_key: &str,
+    acknowledged: &[(String, String)],
+) {
+    for (key, activity) in acknowledged {
+        let number: u64 = key.rsplit('-').next().unwrap().parse().unwrap();
+        let user = format!("user-{}", number % 3);
+        let again = charge(client, base, paywall_key, (&user, key)).await;
+        assert_eq!(again.as_ref(), Some(activity), "the charge of key {key} is not there");
+    }
+}
+
+/// The feed tells each acknowledged charge once, and no activity twice.
+async fn told_once(client: &reqwest::Client, base: &str, acknowledged: &[(String, String)]) {
+    let mut told = BTreeSet::new();
+    let mut after = "start".to_owned();
+    loop {
+        let url = format!(
+            "{base}/v1/webhooks/events?types=paywall.balance.charge.completed&limit=1000&after={after}"
+        );
+        let answer = client.get(url).header("x-api-key", KEY).send().await.unwrap();
+        let page: Value = answer.json().await.unwrap();
+        for frame in page["data"].as_array().unwrap() {
+            let activity = frame["body"]["data"]["activityId"].as_str().unwrap().to_owned();
+            assert!(told.insert(activity.clone()), "{activity} is told twice");
+        }
+        after = page["next_cursor"].as_str().unwrap().to_owned();
+        if page["has_more"] == false {
+            break;
+        }
+    }
+    for (_, activity) in acknowledged {
+        assert!(told.contains(activity), "{activity} is not told");
+    }
+}
+
+/// The books balance, says the verb that users run.
+fn prove(folder: &Path) {
+    let verified = Command::new(env!("CARGO_BIN_EXE_farebox"))
+        .arg("verify")
+        .env("FAREBOX_DATA_DIR", folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
+    assert!(verified.status.success(), "{said}{}", String::from_utf8_lossy(&verified.stderr));
+}
