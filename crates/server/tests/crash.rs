@@ -3,7 +3,7 @@
 //! `CRASHES` sets how often (200 in the normal run); the seed is printed.
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,11 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::id::splitmix;
+use fakes::sink::{Settings, Signature, Sink};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 const KEY: &str = "first-key-of-the-crash-test";
 const CLIENTS: u64 = 8;
+/// Retries of interrupted deliveries wait 30 s and more; leases are void at a start.
+const ARRIVED_WITHIN: Duration = Duration::from_secs(150);
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// A running server; killed when dropped.
@@ -34,6 +37,8 @@ impl Server {
             .env("FAREBOX_DATA_DIR", folder)
             .env("FAREBOX_API_KEY", KEY)
             .env("FAREBOX_LOG", "error")
+            .env("FAREBOX_ENCRYPTION_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+            .env("FAREBOX_ALLOW_PRIVATE_TARGETS", "127.0.0.0/8")
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .spawn()
@@ -136,6 +141,7 @@ async fn acknowledged_charges_survive_every_kill() {
         let bearer = format!("Bearer {paywall_key}");
         post(&client, url, ("authorization", &bearer), &body).await.unwrap();
     }
+    let sink = subscribe(&client, &server.base, &paywall_key).await;
     server.kill();
     let acknowledged: Acknowledged = Acknowledged::default();
     for crash in 0..crashes {
@@ -163,6 +169,7 @@ async fn acknowledged_charges_survive_every_kill() {
     assert!(acknowledged.len() as u64 > crashes, "the load was no load");
     replayed_once(&client, &server.base, &paywall_key, &acknowledged).await;
     told_once(&client, &server.base, &acknowledged).await;
+    arrived(&sink, &acknowledged).await;
     server.kill();
     prove(folder.path());
 }
@@ -203,6 +210,42 @@ async fn told_once(client: &reqwest::Client, base: &str, acknowledged: &[(String
     }
     for (_, activity) in acknowledged {
         assert!(told.contains(activity), "{activity} is not told");
+    }
+}
+
+/// A subscription to completed charges, with a receiver that answers.
+async fn subscribe(client: &reqwest::Client, base: &str, paywall_key: &str) -> Sink {
+    let settings = Settings { secret: None, now_seconds: None, seed: 1 };
+    let sink = Sink::start("127.0.0.1:0".parse().unwrap(), settings).await.unwrap();
+    let url = format!("{base}/v1/webhooks/subscriptions");
+    let bearer = format!("Bearer {paywall_key}");
+    let body = json!({ "url": sink.url("/ok"), "events": ["paywall.balance.charge.completed"] });
+    let made = post(client, url, ("authorization", &bearer), &body).await.unwrap();
+    sink.set_secret(made["subscription"]["secret"].as_str().unwrap());
+    sink
+}
+
+/// Each acknowledged charge reaches the receiver, signed; a second copy has the same id.
+async fn arrived(sink: &Sink, acknowledged: &[(String, String)]) {
+    let began = Instant::now();
+    loop {
+        let mut ids: BTreeMap<String, String> = BTreeMap::new();
+        for received in sink.received() {
+            assert_eq!(received.signature, Signature::Valid, "{:?}", received.headers);
+            let body: Value = serde_json::from_slice(&received.body).unwrap();
+            let activity = body["data"]["activityId"].as_str().unwrap().to_owned();
+            let id = body["id"].as_str().unwrap().to_owned();
+            let first = ids.entry(activity).or_insert_with(|| id.clone());
+            assert_eq!(*first, id, "one charge was told under two ids");
+        }
+        let missing = acknowledged.iter().filter(|(_, activity)| !ids.contains_key(activity));
+        let missing = missing.count();
+        if missing == 0 {
+            println!("{} requests for {} charges", sink.received().len(), ids.len());
+            return;
+        }
+        assert!(began.elapsed() < ARRIVED_WITHIN, "{missing} webhooks never came");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
