@@ -33,6 +33,11 @@ pub fn real_now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// A moment of this process, for waits between its own parts; it names no time of the world.
+pub fn in_a_while(wait: Duration) -> tokio::time::Instant {
+    tokio::time::Instant::now() + wait
+}
+
 impl Clocks {
     pub fn set(&self, env: EnvNo, clock: Option<TestClock>) {
         let mut test = self.test.write();

@@ -79,7 +79,8 @@ pub struct NewReceiver {
 }
 
 const COLUMNS: &str = "no, id, kind, paywall, state, body, sealed, failures_in_a_row,
-    first_failure_at, last_attempt_at, last_success_at, version, created_by, created_at, updated_at";
+    first_failure_at, last_attempt_at, last_success_at, version, created_by, created_at,
+    updated_at";
 
 /// Inserts an enabled receiver, whose id carries its number. Nothing is sealed yet.
 pub fn insert(write: Write<'_>, scope: &Scope, new: &NewReceiver) -> Result<Stored, Error> {

@@ -4,8 +4,8 @@
 //! beside it. The database is the only truth: what is in memory here is leased there, and a start
 //! of the process makes it due again.
 //!
-//! Bounds: 8 requests at a time a receiver, 512 a process; slow receivers have 2 each and a tenth of
-//! the process together. Receivers take turns; tenants and classes have no shares of their own yet.
+//! Bounds: 8 requests at a time a receiver, 512 a process; slow receivers have 2 each and a tenth
+//! of the process together. Receivers take turns; tenants and classes have no shares of their own yet.
 
 mod lane;
 mod prepare;

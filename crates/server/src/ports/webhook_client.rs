@@ -82,8 +82,8 @@ impl GuardedClient {
         trace.into_attempt(result, started.elapsed())
     }
 
-    /// Judges a URL that is to be saved, with one look-up of its name, and gives its one spelling. A
-    /// name that does not resolve passes: it is judged again at every send.
+    /// Judges a URL that is to be saved, with one look-up of its name, and gives its one spelling.
+    /// A name that does not resolve passes: it is judged again at every send.
     pub async fn check(&self, url: &str) -> Result<String, TargetError> {
         let target = Target::parse(url, &self.list)?;
         let addresses = self.names.resolve(target.host()).await.unwrap_or_default();

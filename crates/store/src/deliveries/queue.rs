@@ -125,7 +125,8 @@ pub fn test_place(write: Write<'_>, scope: &Scope) -> Result<Place, Error> {
 pub fn due(read: Read<'_>) -> Result<Vec<(EnvNo, ReceiverNo, Timestamp)>, Error> {
     let mut select = read.connection.prepare_cached(
         "SELECT env, receiver, next_at FROM deliveries
-         WHERE state = 'due' AND (env, receiver) > (?1, ?2) ORDER BY env, receiver, next_at LIMIT 1",
+         WHERE state = 'due' AND (env, receiver) > (?1, ?2)
+         ORDER BY env, receiver, next_at LIMIT 1",
     )?;
     let (mut last, mut found) = ((0_u16, 0_u32), Vec::new());
     while let Some((env, receiver, at)) = select

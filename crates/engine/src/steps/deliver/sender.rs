@@ -17,6 +17,7 @@ use super::prepare::{Prepared, prepare};
 use super::record::{Ended, record};
 use super::tend::{Round, Tended, tend};
 use super::{Command, Shared};
+use crate::clock::in_a_while;
 use crate::error::Error;
 use crate::ports::WebhookPort;
 
@@ -303,7 +304,7 @@ impl Sender {
             lane.learn(sent.attempt.duration_ms, failure.as_ref());
         }
         self.results.push(sent);
-        self.flush_at.get_or_insert_with(|| Instant::now() + RESULTS_WAIT);
+        self.flush_at.get_or_insert_with(|| in_a_while(RESULTS_WAIT));
     }
 
     /// Writes the results so far, one transaction an environment.
@@ -333,12 +334,12 @@ impl Sender {
             self.rest(handover);
         }
         if !self.results.is_empty() {
-            self.flush_at.get_or_insert_with(Instant::now);
+            self.flush_at.get_or_insert_with(|| in_a_while(Duration::ZERO));
         }
         // When the process stops they stay leased, and are sent again by the next one.
         if !recorded.left.is_empty() && self.stopping.is_none() {
             self.results.extend(recorded.left);
-            self.flush_at = Some(Instant::now() + WRITE_AGAIN);
+            self.flush_at = Some(in_a_while(WRITE_AGAIN));
         }
     }
 
