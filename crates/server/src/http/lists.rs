@@ -131,8 +131,7 @@ impl Grammar {
         let word = status.clone().unwrap_or_else(|| "published".to_owned());
         let field = match self.visibility {
             Visibility::Column if visible => self.field("status"),
-            Visibility::Always if visible => None,
-            Visibility::Or(_) if visible => None,
+            Visibility::Always | Visibility::Or(_) if visible => None,
             Visibility::Or(name) => self.field(name),
             _ => return Err(fields.refuse("status", "must be published, archived or deleted")),
         };
