@@ -65,9 +65,10 @@ impl Engine {
         }
         let now = self.now(&scope);
         check_target(now, at.unwrap_or(now))?;
-        let clock = match frozen {
-            true => TestClock::Frozen { at_ms: now.millis() },
-            false => TestClock::Running { ahead_ms: 0 },
+        let clock = if frozen {
+            TestClock::Frozen { at_ms: now.millis() }
+        } else {
+            TestClock::Running { ahead_ms: 0 }
         };
         self.keep_clock(scope, Some(clock), Some(&cause)).await?;
         if let Some(at) = at {

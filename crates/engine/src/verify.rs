@@ -79,7 +79,7 @@ fn environment(
     let mut rows: u64 = 0;
     store::verify::walk(read, scope, |item| {
         rows += 1;
-        if rows % PROGRESS_ROWS == 0 {
+        if rows.is_multiple_of(PROGRESS_ROWS) {
             progress(rows);
         }
         proof.take(item)

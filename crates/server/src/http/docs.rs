@@ -77,7 +77,11 @@ fn render(routes: &Routes) -> Markup {
                     }
                 }
                 nav aria-label="Parts of the API" {
-                    ul { @for (tag, _) in &groups { li { a href={ "#" (anchor(tag)) } { (tag) } } } }
+                    ul {
+                        @for (tag, _) in &groups {
+                            li { a href={ "#" (anchor(tag)) } { (tag) } }
+                        }
+                    }
                 }
                 main id="calls" { @for (tag, routes) in &groups { (group(tag, routes)) } }
             }

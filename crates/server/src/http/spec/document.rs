@@ -31,9 +31,9 @@ pub fn document(routes: &Routes) -> Value {
         let item = paths.entry(route.path).or_insert_with(|| json!({}));
         item[method] = operation;
     }
-    let named = shapes::components().into_iter();
+    let components = shapes::components().into_iter();
     let schemas: Map<String, Value> =
-        named.map(|(name, schema)| (name.to_owned(), schema)).collect();
+        components.map(|(name, schema)| (name.to_owned(), schema)).collect();
     json!({
         "openapi": "3.1.0",
         "info": {
