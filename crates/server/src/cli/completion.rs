@@ -6,9 +6,7 @@ use super::{Cli, Failure, out};
 
 /// Print the completion script of a shell
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example: farebox completion bash > farebox.bash"
-)]
+#[command(after_help = "Example: farebox completion bash > farebox.bash")]
 pub struct Args {
     shell: clap_complete::Shell,
 }
