@@ -33,15 +33,16 @@ pub async fn measure(plan: &Plan) -> anyhow::Result<()> {
     let after = rates(&ground, plan).await?;
     let size = std::fs::metadata(ground.engine.database().path())?.len() >> 20;
     let text = format!(
-        "\nfilled with {} entries in {} s ({} a second); the file has {} MiB",
+        "\nfilled with {} more entries in {} s ({} a second); the file has {} MiB",
         grouped(missing),
         took.as_secs(),
         grouped(report::rate(missing, took)),
         grouped(size)
     );
     report::line(&text)?;
-    let few = format!("after {} entries", grouped(FEW));
-    let many = format!("after {} entries", grouped(plan.entries));
+    // The runs themselves add to what they start from.
+    let few = format!("from {} on", grouped(FEW));
+    let many = format!("from {} on", grouped(plan.entries));
     let rows: Vec<Row> = LOADS
         .iter()
         .zip(before.iter().zip(&after))
