@@ -70,6 +70,7 @@ impl Node {
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), NodeError> {
         let Node { app, listener } = self;
         let workers = Workers::start(&app);
+        let deliverer = app.start_deliverer();
         let listener = listener.tap_io(|stream| {
             // An answer in two writes must not wait for an acknowledgement.
             drop(stream.set_nodelay(true));
@@ -92,6 +93,7 @@ impl Node {
         };
         app.stop();
         workers.end().await;
+        deliverer.stop().await;
         app.engine.close();
         tracing::info!("stopped");
         ended.map_err(NodeError::Accept)
