@@ -1,9 +1,9 @@
 //! Events: what is told of a change, as the bytes that every reader and receiver gets.
 //!
-//! Two kinds of rows are events. An `Event` carries its body, rendered when it was written. An entry
-//! of the ledger is its own event record: `entry::render` makes the body from the entry and from the
-//! versions of wallet and customer that it names, all of which never change. Both give the same
-//! bytes for ever; nothing here may read anything else.
+//! Two kinds of rows are events. An `Event` carries its body, rendered when it was written. An
+//! entry of the ledger is its own event record: `entry::render` makes the body from the entry and
+//! from the versions of wallet and customer that it names, all of which never change. Both give the
+//! same bytes for ever; nothing here may read anything else.
 
 pub mod alert;
 pub mod billing;

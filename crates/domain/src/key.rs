@@ -246,14 +246,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_changed_character_is_noticed(random: [u8; RANDOM_BYTES], at in 12..50_usize, to in 0..62_usize) {
+        fn a_changed_character_is_noticed(
+            random: [u8; RANDOM_BYTES],
+            at in 12..50_usize,
+            to in 0..62_usize,
+        ) {
             let key = make_key(true, KeyKind::Sk, &random);
             prop_assert!(check_key(&key).is_ok());
             let mut bytes = key.clone().into_bytes();
             bytes[at] = BASE62[to];
             let changed = String::from_utf8(bytes).unwrap();
-            let expected = if changed == key { check_key(&key) } else { Err(KeyError::WrongChecksum) };
-            prop_assert_eq!(check_key(&changed), expected);
+            let same = if changed == key { check_key(&key) } else { Err(KeyError::WrongChecksum) };
+            prop_assert_eq!(check_key(&changed), same);
         }
     }
 }

@@ -45,7 +45,8 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(millis))
     }
 
-    /// The same day and hour (UTC) `months` later; the last of the month where there is no such day.
+    /// The same day and hour (UTC) `months` later; the last of the month where there is no such
+    /// day.
     #[must_use]
     pub fn plus_months(self, months: i64) -> Timestamp {
         let later = jiff::Timestamp::from_millisecond(self.0).ok().and_then(|instant| {

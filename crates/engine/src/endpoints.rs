@@ -17,7 +17,7 @@ use store::receiver_secrets::{self, Secret};
 use store::receivers::{self, Config, Health, NewReceiver, Stored};
 
 use crate::error::Error;
-use crate::idempotency::{Answered, Reply};
+use crate::idempotency::{Answered, Reply, Shown};
 use crate::receivers::{Action, Edit, Private, Receiver, apply, audit, field, later};
 use crate::run::Engine;
 
@@ -197,7 +197,7 @@ impl Engine {
             }
             insert(tx, &cause, &birth)
         };
-        self.once(scope, key, work, render).await
+        self.once_shown(scope, key, work, move |made| Shown::sealed(render(made))).await
     }
 
     pub async fn edit_endpoint(
@@ -253,7 +253,7 @@ impl Engine {
                 made: false,
             })
         };
-        self.once(scope, key, work, render).await
+        self.once_shown(scope, key, work, move |made| Shown::sealed(render(made))).await
     }
 }
 

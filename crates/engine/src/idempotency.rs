@@ -32,6 +32,14 @@ pub struct Shown {
     pub masked: Reply,
 }
 
+impl Shown {
+    /// An answer that only exists where secrets can be sealed, so its masked form is never kept.
+    pub fn sealed(clear: Reply) -> Shown {
+        let masked = Reply { status: clear.status, body: b"{}".to_vec() };
+        Shown { clear, masked }
+    }
+}
+
 /// First byte of a kept body that is sealed; JSON never begins with it.
 const SEALED: u8 = 0;
 

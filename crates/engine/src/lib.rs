@@ -1,8 +1,8 @@
 //! Commands, queries and background steps: load, decide, write, tell. Knows no HTTP.
 //!
-//! An `Engine` owns the store, the clock, the ids and the chance of one process. Each command is one
-//! function in the file of its noun; it hands the writer a closure that loads what it needs, asks the
-//! domain to decide and writes what the domain returned.
+//! An `Engine` owns the store, the clock, the ids and the chance of one process. Each command is
+//! one function in the file of its noun; it hands the writer a closure that loads what it needs,
+//! asks the domain to decide and writes what the domain returned.
 
 pub mod activities;
 pub mod api_keys;

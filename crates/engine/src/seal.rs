@@ -1,7 +1,7 @@
 //! Secrets at rest: sealed with the operator's key, bound to where they stand.
 //!
-//! AES-256-GCM-SIV under a key derived for each tenant; the associated data names the field, so that
-//! a sealed value moved to another row does not open.
+//! AES-256-GCM-SIV under a key derived for each tenant; the associated data names the field, so
+//! that a sealed value moved to another row does not open.
 
 use aes_gcm_siv::aead::{Aead, KeyInit, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, Nonce};

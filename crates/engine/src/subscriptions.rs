@@ -12,7 +12,7 @@ use store::receivers::{self, Stored};
 
 use crate::endpoints::{bearer, insert};
 use crate::error::Error;
-use crate::idempotency::{Answered, Reply};
+use crate::idempotency::{Answered, Reply, Shown};
 use crate::receivers::{Action, Edit, Receiver, act, field, find};
 use crate::run::Engine;
 
@@ -85,7 +85,7 @@ impl Engine {
             tell(tx, &cause, &made.stored, kind)?;
             Ok(made)
         };
-        self.once(scope, key, work, render).await
+        self.once_shown(scope, key, work, move |made| Shown::sealed(render(made))).await
     }
 
     pub async fn edit_subscription(

@@ -1,4 +1,5 @@
-//! Money through the real engine on a real file: what a charge leaves behind, and what it never does.
+//! Money through the real engine on a real file: what a charge leaves behind, and what it never
+//! does.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 

@@ -39,7 +39,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 pub const CONNECTIONS_MAX: usize = 256;
 /// The oldest record makes room for the newest.
-pub const RECORDS_MAX: usize = 1_000;
+pub const RECORDS_MAX: usize = 16_384;
 const STREAM_MAX: usize = 256;
 
 /// What the sink needs to know before it starts.

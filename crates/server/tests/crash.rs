@@ -1,7 +1,12 @@
 //! kill -9 at random moments under load: what was acknowledged is there, once, and is told once.
 //!
 //! `CRASHES` sets how often (200 in the normal run); the seed is printed.
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise, prints its seed, and is told how often to kill"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -203,7 +208,7 @@ async fn told_once(client: &reqwest::Client, base: &str, acknowledged: &[(String
             let activity = frame["body"]["data"]["activityId"].as_str().unwrap().to_owned();
             assert!(told.insert(activity.clone()), "{activity} is told twice");
         }
-        after = page["next_cursor"].as_str().unwrap().to_owned();
+        page["next_cursor"].as_str().unwrap().clone_into(&mut after);
         if page["has_more"] == false {
             break;
         }

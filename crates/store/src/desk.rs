@@ -1,7 +1,7 @@
 //! The writer's memory: accounts, counters and the log of the open transaction.
 //!
-//! One writer owns the embedded database, so what it has loaded stays true until it writes. Whatever
-//! fails, the part of the memory that it touched is forgotten and loaded again.
+//! One writer owns the embedded database, so what it has loaded stays true until it writes.
+//! Whatever fails, the part of the memory that it touched is forgotten and loaded again.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,8 +1,8 @@
 //! Our types as SQLite stores them.
 //!
-//! Money is an INTEGER of nanos where it fits 64 bits (all but absurd sums), else a BLOB of 16 bytes,
-//! big-endian with the sign bit flipped, so that every digit and the order are kept. Ids are BLOBs of
-//! 16 bytes in creation order.
+//! Money is an INTEGER of nanos where it fits 64 bits (all but absurd sums), else a BLOB of 16
+//! bytes, big-endian with the sign bit flipped, so that every digit and the order are kept. Ids are
+//! BLOBs of 16 bytes in creation order.
 
 use domain::amount::Amount;
 use domain::id::Ulid;

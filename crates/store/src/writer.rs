@@ -1,7 +1,8 @@
 //! The one door for writes: a thread that runs what waits in one transaction and commits once.
 //!
 //! No timer forms batches: the commit under way is the window in which the next one gathers. A job
-//! that refuses leaves nothing behind; a job that panics is answered alone and the others run again.
+//! that refuses leaves nothing behind; a job that panics is answered alone and the others run
+//! again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

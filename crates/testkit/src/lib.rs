@@ -1,7 +1,11 @@
 //! Tests only: a whole server on a temporary database, and a small HTTP client for it.
 //!
 //! Nothing here may be reached from the product. Failures of the harness itself end the test.
-#![expect(clippy::unwrap_used, reason = "a harness that cannot start must fail the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a harness that cannot start must fail the test"
+)]
 
 pub mod app;
 

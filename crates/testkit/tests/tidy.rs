@@ -229,7 +229,7 @@ fn dependencies(manifest: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for line in manifest.lines() {
         if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_end_matches(']').to_owned();
+            name.trim_end_matches(']').clone_into(&mut section);
         } else if section.ends_with("dependencies") && line.contains('=') {
             let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
             found.push((section.clone(), name.to_owned()));

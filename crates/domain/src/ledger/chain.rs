@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::entry::Entry;
 
-/// Hash of `entry` after `previous`, the hash of the wallet's entry before it (zeros for the first).
+/// Hash of `entry` after `previous`, the hash of the wallet's entry before it (zeros for the
+/// first).
 pub fn hash(entry: &Entry, previous: &[u8; 32]) -> [u8; 32] {
     let mut bytes = Vec::with_capacity(384);
     bytes.extend_from_slice(previous);

@@ -5,7 +5,8 @@
 //! of the process makes it due again.
 //!
 //! Bounds: 8 requests at a time a receiver, 512 a process; slow receivers have 2 each and a tenth
-//! of the process together. Receivers take turns; tenants and classes have no shares of their own yet.
+//! of the process together. Receivers take turns; tenants and classes have no shares of their own
+//! yet.
 
 mod lane;
 mod prepare;

@@ -179,7 +179,7 @@ async fn list(app: App, mut call: Call) -> Result<Answer, Error> {
     let limit = call.limit(20, 100)?;
     let below = resumed(&mut call)?;
     let filters = filters(&call)?;
-    let (found, has_more) = page(&app, &call, filters, (below, limit))?;
+    let (found, has_more) = page(&app, &call, &filters, (below, limit))?;
     let cursor = found.last().filter(|_| has_more).map(|last| encode(&Mark::of(&last.0), &call));
     let data: Vec<Value> = found.iter().map(|one| view(&app, &call, one)).collect();
     Ok(Answer::ok(&json!({ "data": data, "has_more": has_more, "next_cursor": cursor })))
@@ -191,13 +191,13 @@ type Shown = (Delivery, Stored, Option<Delivery>);
 fn page(
     app: &App,
     call: &Call,
-    filters: Filters,
+    filters: &Filters,
     (below, limit): (Option<Mark>, usize),
 ) -> Result<(Vec<Shown>, bool), Error> {
     let scope = call.scope;
     app.engine.read_now(|read| {
         let asked = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-        let mut found = deliveries::page(read, &scope, &filters, (below, asked))?;
+        let mut found = deliveries::page(read, &scope, filters, (below, asked))?;
         let has_more = found.len() > limit;
         found.truncate(limit);
         let shown = found.into_iter().map(|delivery| shown(read, call, delivery));
@@ -270,11 +270,12 @@ async fn attempts(app: App, call: Call) -> Result<Answer, Error> {
 }
 
 async fn redeliver(app: App, call: Call) -> Result<Answer, Error> {
-    let (owner, id, key) = (owner(&app, &call)?, id(&call)?, call.key_use(None)?);
-    let word = if owner.is_some() { "deliveryId" } else { "delivery_id" };
+    let (owner, id) = (owner(&app, &call)?, id(&call)?);
+    let once = call.key_use(None)?;
+    let name = if owner.is_some() { "deliveryId" } else { "delivery_id" };
     let work = move |tx: &mut store::Tx<'_>| engine::deliveries::redeliver(tx, owner, id);
-    let render = move |sent: &Delivery| reply(202, &json!({ word: sent.id() }));
-    Ok(Answer::of(app.engine.once(call.scope, key, work, render).await?))
+    let render = move |sent: &Delivery| reply(202, &json!({ name: sent.id() }));
+    Ok(Answer::of(app.engine.once(call.scope, once, work, render).await?))
 }
 
 async fn cancel(app: App, call: Call) -> Result<Answer, Error> {
@@ -392,18 +393,19 @@ async fn logs(app: App, mut call: Call) -> Result<Answer, Error> {
     let limit = call.limit(20, 100)?;
     let below = resumed(&mut call)?;
     let filters = Filters { subscriptions_of: Some(paywall.no), ..log_filters(&call)? };
-    let (found, has_more) = page(&app, &call, filters, (below, limit))?;
+    let (found, has_more) = page(&app, &call, &filters, (below, limit))?;
     let cursor = found.last().filter(|_| has_more).map(|last| encode(&Mark::of(&last.0), &call));
     let logs = app.engine.read_now(|read| {
         found.iter().map(|one| log(read, &call, one)).collect::<Result<Vec<_>, _>>()
     })?;
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Body {
-        logs: Vec<Log>,
-        next_cursor: Option<String>,
-    }
-    Ok(Answer::ok(&Body { logs, next_cursor: cursor }))
+    Ok(Answer::ok(&LogPage { logs, next_cursor: cursor }))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LogPage {
+    logs: Vec<Log>,
+    next_cursor: Option<String>,
 }
 
 fn log_filters(call: &Call) -> Result<Filters, Error> {

@@ -175,7 +175,7 @@ async fn create(app: App, call: Call) -> Result<Answer, Error> {
 async fn list(app: App, call: Call) -> Result<Answer, Error> {
     let limit = call.limit(20, 100)?;
     let state = call.query_value("state");
-    let state = state.map(|text| State::parse(&text).ok_or_else(|| unknown_state()));
+    let state = state.map(|text| State::parse(&text).ok_or_else(unknown_state));
     let state = state.transpose()?;
     let before = call.query_value("cursor").map(|text| {
         let number = text.parse().map(ReceiverNo);

@@ -103,9 +103,10 @@ pub fn query(app: &App, call: &Call, after: &str) -> Result<Query, Error> {
 fn types(call: &Call, of_paywall: bool) -> Result<Option<Filter>, Error> {
     let Some(text) = call.query_value("types") else { return Ok(None) };
     let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
-    let filter = match of_paywall {
-        true => Filter::subscription(&names, true).map(|(filter, _)| filter),
-        false => Filter::endpoint(&names, true),
+    let filter = if of_paywall {
+        Filter::subscription(&names, true).map(|(filter, _)| filter)
+    } else {
+        Filter::endpoint(&names, true)
     };
     filter.map(Some).map_err(|error| Error::invalid("types", format!("types {error}")))
 }

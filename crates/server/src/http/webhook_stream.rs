@@ -145,12 +145,16 @@ impl Stream {
         let mut text = String::new();
         for recorded in &page.events {
             let cursor = engine::feed::cursor(&page.mark, recorded.event.place.position());
-            let data = match self.of_paywall {
-                true => serde_json::to_string(&InEvent { event: raw(&recorded.event.body) }),
-                false => serde_json::to_string(&Frame::of(recorded)),
+            let data = if self.of_paywall {
+                serde_json::to_string(&InEvent { event: raw(&recorded.event.body) })
+            } else {
+                serde_json::to_string(&Frame::of(recorded))
             };
-            let data = data.unwrap_or_default();
-            text.push_str(&format!("event: event\nid: {cursor}\ndata: {data}\n\n"));
+            for line in
+                ["event: event\nid: ", &cursor, "\ndata: ", &data.unwrap_or_default(), "\n\n"]
+            {
+                text.push_str(line);
+            }
         }
         if text.is_empty() { Ok(()) } else { self.send(text).await }
     }

@@ -131,17 +131,18 @@ async fn test(
     app: App,
     call: Call,
     of: (ReceiverKind, Option<i64>),
-    (id, word): (domain::id::ReceiverId, &'static str),
+    (id, name): (domain::id::ReceiverId, &'static str),
 ) -> Result<Answer, Error> {
-    let (asked, key) = (asked(&call)?, call.key_use(None)?);
+    let kind = asked(&call)?;
+    let once = call.key_use(None)?;
     let work = move |tx: &mut Tx<'_>| {
         let receiver = engine::deliveries::receiver_of(tx, of, id)?;
-        let kind = asked.unwrap_or_else(|| engine::deliveries::test_type(&receiver));
+        let kind = kind.unwrap_or_else(|| engine::deliveries::test_type(&receiver));
         engine::deliveries::test(tx, &receiver, kind)
     };
     let render =
-        move |sent: &Delivery| reply(StatusCode::ACCEPTED.as_u16(), &json!({ word: sent.id() }));
-    Ok(Answer::of(app.engine.once(call.scope, key, work, render).await?))
+        move |sent: &Delivery| reply(StatusCode::ACCEPTED.as_u16(), &json!({ name: sent.id() }));
+    Ok(Answer::of(app.engine.once(call.scope, once, work, render).await?))
 }
 
 async fn send_sample(app: App, call: Call) -> Result<Answer, Error> {

@@ -1,4 +1,9 @@
 //! Black-box tests of the whole server over HTTP, one binary; a file a part of the product.
+#![expect(
+    clippy::unwrap_used,
+    clippy::similar_names,
+    reason = "a test stops at the first surprise, and its paths and patches are alike"
+)]
 
 mod access;
 mod billing;

@@ -439,7 +439,7 @@ async fn the_stream_begins_where_it_is_told_and_waits_for_what_comes() {
     let mut told = false;
     while text.matches("event: event").count() < 2 {
         let chunk = tokio::time::timeout(Duration::from_secs(5), chunks.next()).await.unwrap();
-        text.push_str(&String::from_utf8(chunk.unwrap().unwrap().to_vec()).unwrap());
+        text.push_str(std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap());
         if !told && text.contains("event: event") {
             told = true;
             stage.customer("two").await;

@@ -11,6 +11,7 @@ fn with(base: &Value, extra: &Value) -> Value {
     body
 }
 
+#[expect(clippy::too_many_lines, reason = "one table of bad inputs")]
 #[tokio::test]
 async fn a_refusal_names_the_field_and_writes_nothing() {
     let app = TestApp::start().await;
