@@ -152,8 +152,13 @@ fn charge_full(tx: &mut Tx<'_>, item: &Item, spare: &SpareToken) -> Result<Charg
         tell(tx, paywall, item.caller(), reason)?;
         return Err(barred(reason, &item.ask.cause));
     }
-    let sight = first_sight(tx, paywall, &item.ask.user, &item.ask.cause)?;
-    pay_or_record(tx, &sight, &item.ask, spare)
+    match pay_or_record(tx, &item.sight, &item.ask, spare) {
+        Err(Error::Refused(Refusal::WalletClosed)) => {
+            let sight = first_sight(tx, paywall, &item.ask.user, &item.ask.cause)?;
+            pay_or_record(tx, &sight, &item.ask, spare)
+        }
+        done => done,
+    }
 }
 
 /// Whether every item was barred by the state of the paywall: then the call is.
