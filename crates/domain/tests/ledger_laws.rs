@@ -9,6 +9,7 @@ use domain::alert::settings::Settings;
 use domain::amount::{Amount, Rate};
 use domain::currency::Currency;
 use domain::customer::{Customer, NewCustomer};
+use domain::event::entry::Facts;
 use domain::id::{CustomerId, EnvironmentId, PaywallId, TenantId, Ulid, WalletId};
 use domain::ledger::credit::{self, Credit};
 use domain::ledger::entry::{Activity, Details, Reason, Status};
@@ -373,4 +374,29 @@ fn a_debt_is_filled_by_the_next_credit_first() {
     assert_eq!(bench.account.credits, Amount::units(7));
     assert_eq!(bench.account.lots[0].remaining, Amount::units(7));
     bench.replayed().unwrap();
+}
+
+/// The bytes of events that entries are the record of must never change for entries that exist.
+/// A change here is a new `api_version`, not a new constant.
+#[test]
+fn the_bytes_of_an_entrys_events_are_pinned() {
+    let mut bench = Bench::new(true, 0);
+    bench.credit(Amount::units(100), Some(50), Some(1_000)).unwrap();
+    bench.charge(Amount::parse("2.5").unwrap()).unwrap();
+    let scope = Scope {
+        env: EnvNo::new(1),
+        environment: EnvironmentId(Ulid(5)),
+        tenant: TenantId(Ulid(6)),
+        live: false,
+    };
+    let (wallet, customer) = (wallet(true, 0), customer());
+    let bodies: Vec<String> = bench
+        .entries()
+        .flat_map(|entry| {
+            let facts = Facts { scope, entry, wallet: &wallet, customer: &customer };
+            domain::event::entry::events(&facts)
+        })
+        .map(|event| String::from_utf8(event.body).unwrap())
+        .collect();
+    assert_eq!(bodies.join("\n") + "\n", include_str!("golden/entry_events.jsonl"));
 }
