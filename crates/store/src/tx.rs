@@ -86,24 +86,15 @@ impl Tx<'_> {
         wallet: i64,
         rule: impl FnOnce(&mut Account, &mut Log<'_>) -> R,
     ) -> Result<Option<R>, Error> {
-        let env = self.scope.env;
-        self.env()?;
-        if !self.desk.hold_account(self.connection, env, wallet)? {
-            return Ok(None);
-        }
-        self.desk.touch(env, Some(wallet));
-        let Desk { slots, envs, records, .. } = &mut *self.desk;
-        let (Some(slot), Some(desk)) = (slots.get_mut(&wallet), envs.get_mut(&env)) else {
-            return Ok(None);
-        };
-        let mut log = log(desk, records, self.now);
-        let account = &mut slot.account;
-        if expiry::next_due(account).is_some_and(|due| due <= self.now) {
-            expiry::post_due(account, &mut log);
-        }
-        let done = rule(account, &mut log);
-        auto_topup::run(account, &mut log);
-        Ok(Some(done))
+        let now = self.now;
+        self.account_at_rest(wallet, |account, log| {
+            if expiry::next_due(account).is_some_and(|due| due <= now) {
+                expiry::post_due(account, log);
+            }
+            let done = rule(account, log);
+            auto_topup::run(account, log);
+            done
+        })
     }
 
     /// Runs a rule that moves nothing and settles nothing: it looks at the account as it is, sets

@@ -323,7 +323,7 @@ fn cell(value: Option<&Value>) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    let is_number = text.parse::<f64>().is_ok();
+    let is_number = domain::amount::Amount::parse(&text).is_ok();
     let text = if !is_number && text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{text}")
     } else {
