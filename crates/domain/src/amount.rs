@@ -148,9 +148,15 @@ impl Rate {
         let scaled = parse_scaled(text, RATE_PLACES)?;
         if scaled > 0 { Ok(Rate(scaled)) } else { Err(NumberError::NotPositive) }
     }
+
+    /// In units of 10⁻¹².
+    pub const fn picos(self) -> i128 {
+        self.0
+    }
 }
 
-fn parse_scaled(text: &str, places: u32) -> Result<i128, NumberError> {
+/// Reads plain decimal text into units of 10^-`places`; below 10^18 whole units.
+pub(crate) fn parse_scaled(text: &str, places: u32) -> Result<i128, NumberError> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -178,7 +184,8 @@ fn parse_scaled(text: &str, places: u32) -> Result<i128, NumberError> {
     Ok(if negative { -scaled } else { scaled })
 }
 
-fn write_scaled(scaled: i128, places: u32) -> String {
+/// Plain decimal text of `scaled` units of 10^-`places`.
+pub(crate) fn write_scaled(scaled: i128, places: u32) -> String {
     let unit = 10_u128.pow(places);
     let magnitude = scaled.unsigned_abs();
     let sign = if scaled < 0 { "-" } else { "" };

@@ -164,6 +164,8 @@ ids! {
     /// A top-up link.
     CheckoutId = "cs";
     SettlementId = "stl";
+    /// A row of the price book.
+    PriceId = "price";
     AlertLogId = "alert";
     AlertSettingId = "alert_set";
     SettingId = "setting";

@@ -14,6 +14,7 @@ pub mod key;
 pub mod ledger;
 pub mod paywall;
 pub mod place;
+pub mod proxy;
 pub mod role;
 pub mod scope;
 pub mod setting;

@@ -170,7 +170,7 @@ impl Paywall {
 }
 
 /// Paywalls show the currency in upper case; the rest of the product stores lower case.
-mod upper_case {
+pub(crate) mod upper_case {
     use serde::{Deserialize, Deserializer, Serializer};
 
     use crate::currency::Currency;

@@ -1,0 +1,23 @@
+//! The proxy's rules: what a model costs, what a user pays for it, what is held and who is refused.
+//!
+//! Bytes and figures come in, decisions and bytes go out. Nothing here calls a provider, moves
+//! money, reads a clock or keeps anything between two calls.
+
+pub mod book;
+pub mod cost;
+pub mod price;
+pub mod pricing;
+mod row_body;
+pub mod vector;
+
+#[cfg(test)]
+mod price_tests;
+
+pub use book::{
+    LongContext, ModelFacts, Origin, Overlap, PriceAsk, PriceBook, PriceList, PriceRow, Prices,
+    Tariff, TokenizerFamily,
+};
+pub use cost::{Bill, Cost, CostOverflow, Part, Served};
+pub use price::{Price, PriceError, PriceProblem};
+pub use pricing::{Override, Pricing, PricingMode, Unbillable};
+pub use vector::{Class, PriceVector, Quantities};
