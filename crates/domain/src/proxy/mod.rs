@@ -5,13 +5,19 @@
 
 pub mod book;
 pub mod cost;
+pub mod count;
+mod delta;
 pub mod price;
 pub mod pricing;
 mod row_body;
+pub mod sse;
+pub mod stream;
+
+pub mod usage;
 pub mod vector;
 
 #[cfg(test)]
-mod price_tests;
+mod tests;
 
 pub use book::{
     LongContext, ModelFacts, Origin, Overlap, PriceAsk, PriceBook, PriceList, PriceRow, Prices,

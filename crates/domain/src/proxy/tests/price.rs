@@ -5,10 +5,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
 use crate::amount::{Amount, NumberError, Rate};
 use crate::currency::Currency;
 use crate::id::{PriceId, Ulid};
+use crate::proxy::*;
 use crate::time::Timestamp;
 
 fn vector(body: &Value) -> PriceVector {

@@ -1,0 +1,408 @@
+//! Metering of a stream while it runs: what each event holds, and whether it is passed on
+//! (paywalls 16.4, 16.5, 17.5).
+//!
+//! Events are passed on as the bytes that came. Only what money needs is read from them, without
+//! building their JSON. Nothing here writes to a client.
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::count::{Text, TextBytes, tokens_of_bytes};
+use super::delta::{Block, Delta};
+use super::sse::{Frame, Splitter, SseError};
+use super::usage::{MessagesUsage, Protocol, Usage, chat_usage, messages_tier};
+
+/// Reads one provider's stream for one request.
+#[derive(Debug)]
+pub struct StreamMeter {
+    protocol: Protocol,
+    /// The client asked for the usage chunk; else it is held back.
+    wants_usage: bool,
+    /// Output tokens that the hold pays for.
+    budget_tokens: u64,
+    splitter: Splitter,
+    /// The event that would pass the budget.
+    waiting: Option<Frame>,
+    last: Option<Bytes>,
+    messages_usage: MessagesUsage,
+    seen: Seen,
+}
+
+/// What the stream has told so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Bytes of output that were passed on, over all choices.
+    pub output_bytes: u64,
+    /// The provider's final usage.
+    pub usage: Option<Usage>,
+    pub model: Option<String>,
+    pub service_tier: Option<String>,
+    pub finish_reason: Option<String>,
+    /// The provider told an error inside the stream.
+    pub failed: bool,
+    /// The protocol's last event came.
+    pub ended: bool,
+}
+
+/// What to do after a read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Bytes for the client, in order. Usually one piece: the read itself.
+    pub relay: Vec<Bytes>,
+    pub next: Next,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Read on.
+    More,
+    /// The next event needs a budget of so many output tokens: extend the hold and `resume`, or
+    /// cut the stream here.
+    OverBudget { tokens: u64 },
+    /// Settle, then send `last_line`.
+    Last,
+}
+
+/// What one event says.
+#[derive(Debug, Default)]
+struct Event<'a> {
+    role: Role,
+    output_bytes: u64,
+    usage: Option<&'a RawValue>,
+    model: Option<Text<'a>>,
+    service_tier: Option<Text<'a>>,
+    finish_reason: Option<Text<'a>>,
+    failed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Role {
+    #[default]
+    Plain,
+    /// Only there for its usage: it has no choices.
+    UsageOnly,
+    /// Usage beside choices that say nothing; after the finish reason it is the usage chunk of
+    /// some providers.
+    UsageBesideNothing,
+    /// Its usage replaces what came before and is final, unless another follows.
+    FinalUsage,
+    Last,
+}
+
+#[derive(Deserialize)]
+struct ChatChunk<'a> {
+    #[serde(borrow, default)]
+    choices: Option<Choices<'a>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    model: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    service_tier: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// All choices of a chunk, summed up.
+#[derive(Default)]
+struct Choices<'a> {
+    count: u64,
+    bytes: u64,
+    finish_reason: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ChunkChoice<'a> {
+    #[serde(default)]
+    delta: Option<Delta>,
+    #[serde(default)]
+    text: TextBytes,
+    #[serde(borrow, default)]
+    finish_reason: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct MessagesEvent<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    message: Option<MessageStart<'a>>,
+    #[serde(default)]
+    content_block: Option<Block>,
+    #[serde(borrow, default)]
+    delta: Option<MessagesDelta<'a>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct MessageStart<'a> {
+    #[serde(borrow, default)]
+    model: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct MessagesDelta<'a> {
+    #[serde(default)]
+    text: TextBytes,
+    #[serde(default)]
+    thinking: TextBytes,
+    #[serde(default)]
+    partial_json: TextBytes,
+    #[serde(borrow, default)]
+    stop_reason: Option<Text<'a>>,
+}
+
+impl StreamMeter {
+    pub fn new(protocol: Protocol, wants_usage: bool, budget_tokens: u64) -> StreamMeter {
+        StreamMeter {
+            protocol,
+            wants_usage,
+            budget_tokens,
+            splitter: Splitter::default(),
+            waiting: None,
+            last: None,
+            messages_usage: MessagesUsage::default(),
+            seen: Seen::default(),
+        }
+    }
+
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// Output tokens by our own count, margin included.
+    pub fn output_tokens(&self) -> u64 {
+        tokens_of_bytes(self.seen.output_bytes)
+    }
+
+    /// Whether so many percent of the budget are used up.
+    pub fn has_used_percent(&self, percent: u64) -> bool {
+        self.output_tokens().saturating_mul(100) >= self.budget_tokens.saturating_mul(percent)
+    }
+
+    /// The hold was extended, or may not be used any more.
+    pub fn set_budget(&mut self, tokens: u64) {
+        self.budget_tokens = tokens;
+    }
+
+    /// The protocol's last event as it came, for after the settlement.
+    pub fn last_line(&self) -> Option<Bytes> {
+        self.last.clone()
+    }
+
+    /// Takes a read, after the step before said `More`.
+    pub fn feed(&mut self, read: Bytes) -> Result<Step, SseError> {
+        self.splitter.push(read);
+        self.step()
+    }
+
+    /// Goes on after `OverBudget`, usually with a larger budget.
+    pub fn resume(&mut self) -> Result<Step, SseError> {
+        self.step()
+    }
+
+    /// The provider closed the stream: what it left without an empty line is an event too.
+    pub fn finish(&mut self) -> Step {
+        let mut relay = Relay::default();
+        let frame = if self.seen.ended { None } else { self.splitter.finish() };
+        let next = frame.map_or(Next::More, |frame| self.take(frame, &mut relay));
+        Step { relay: relay.pieces(&self.splitter), next }
+    }
+
+    fn step(&mut self) -> Result<Step, SseError> {
+        let mut relay = Relay::default();
+        let mut next = Next::More;
+        while next == Next::More && !self.seen.ended {
+            let frame = match self.waiting.take() {
+                Some(frame) => frame,
+                None => match self.splitter.take()? {
+                    Some(frame) => frame,
+                    None => break,
+                },
+            };
+            next = self.take(frame, &mut relay);
+        }
+        Ok(Step { relay: relay.pieces(&self.splitter), next })
+    }
+
+    /// Meters one event and decides about it.
+    fn take(&mut self, frame: Frame, relay: &mut Relay) -> Next {
+        let fields = frame.fields();
+        let event = fields.data.as_deref().map(|data| read(self.protocol, data));
+        let event = event.unwrap_or_default();
+        let bytes = self.seen.output_bytes.saturating_add(event.output_bytes);
+        let tokens = tokens_of_bytes(bytes);
+        if event.output_bytes > 0 && tokens > self.budget_tokens {
+            drop(fields);
+            self.waiting = Some(frame);
+            return Next::OverBudget { tokens };
+        }
+        self.seen.output_bytes = bytes;
+        let role = event.role;
+        let is_usage_chunk = match role {
+            Role::UsageOnly => true,
+            Role::UsageBesideNothing => self.seen.finish_reason.is_some(),
+            Role::Plain | Role::FinalUsage | Role::Last => false,
+        };
+        self.note(event);
+        drop(fields);
+        if role == Role::Last {
+            self.seen.ended = true;
+            self.last = Some(frame.raw);
+            return Next::Last;
+        }
+        if self.wants_usage || !is_usage_chunk {
+            relay.push(frame, &self.splitter);
+        }
+        Next::More
+    }
+
+    fn note(&mut self, event: Event<'_>) {
+        if let Some(json) = event.usage {
+            self.note_usage(json.get(), event.role);
+        }
+        let seen = &mut self.seen;
+        if seen.model.is_none() {
+            seen.model = event.model.map(Text::into_string);
+        }
+        if let Some(tier) = event.service_tier {
+            seen.service_tier = Some(tier.into_string());
+        }
+        if seen.finish_reason.is_none() {
+            seen.finish_reason = event.finish_reason.map(Text::into_string);
+        }
+        seen.failed |= event.failed;
+    }
+
+    /// The Messages protocol tells its usage in two events; the first one's output is not final.
+    fn note_usage(&mut self, json: &str, role: Role) {
+        if self.protocol != Protocol::Messages {
+            self.seen.usage = chat_usage(json).or(self.seen.usage);
+            return;
+        }
+        self.messages_usage.replace_with(&MessagesUsage::read(json).unwrap_or_default());
+        if let Some(tier) = messages_tier(json) {
+            self.seen.service_tier = Some(tier);
+        }
+        if role == Role::FinalUsage {
+            self.seen.usage = self.messages_usage.whole();
+        }
+    }
+}
+
+/// Pieces for the client. Events that stand side by side in the read go on as one.
+#[derive(Debug, Default)]
+struct Relay {
+    pieces: Vec<Bytes>,
+    run: Option<Range<usize>>,
+}
+
+impl Relay {
+    fn push(&mut self, frame: Frame, splitter: &Splitter) {
+        match (self.run.as_mut(), frame.span) {
+            (Some(run), Some(span)) if run.end == span.start => run.end = span.end,
+            (_, span) => {
+                self.end_run(splitter);
+                match span {
+                    Some(span) => self.run = Some(span),
+                    None => self.pieces.push(frame.raw),
+                }
+            }
+        }
+    }
+
+    fn end_run(&mut self, splitter: &Splitter) {
+        if let Some(run) = self.run.take() {
+            self.pieces.push(splitter.slice(run));
+        }
+    }
+
+    fn pieces(mut self, splitter: &Splitter) -> Vec<Bytes> {
+        self.end_run(splitter);
+        self.pieces
+    }
+}
+
+/// Reads the data of one event. What cannot be read counts with all its bytes: nobody gets output
+/// for nothing by breaking its JSON.
+fn read(protocol: Protocol, data: &[u8]) -> Event<'_> {
+    let read = match protocol {
+        Protocol::Messages => serde_json::from_slice(data).map(messages_event),
+        _ if data.trim_ascii() == b"[DONE]" => {
+            return Event { role: Role::Last, ..Event::default() };
+        }
+        _ => serde_json::from_slice(data).map(chat_event),
+    };
+    read.unwrap_or_else(|_| Event { output_bytes: data.len() as u64, ..Event::default() })
+}
+
+fn chat_event(chunk: ChatChunk<'_>) -> Event<'_> {
+    let choices = chunk.choices.unwrap_or_default();
+    let says_nothing = choices.bytes == 0 && choices.finish_reason.is_none();
+    let only_usage = chunk.usage.is_some() && chunk.error.is_none() && says_nothing;
+    Event {
+        role: match (only_usage, choices.count) {
+            (true, 0) => Role::UsageOnly,
+            (true, _) => Role::UsageBesideNothing,
+            (false, _) => Role::Plain,
+        },
+        output_bytes: choices.bytes,
+        usage: chunk.usage,
+        model: chunk.model,
+        service_tier: chunk.service_tier,
+        finish_reason: choices.finish_reason,
+        failed: chunk.error.is_some(),
+    }
+}
+
+fn messages_event(event: MessagesEvent<'_>) -> Event<'_> {
+    let delta = event.delta.as_ref();
+    let delta_bytes =
+        delta.map_or(0, |delta| delta.text.0 + delta.thinking.0 + delta.partial_json.0);
+    let (model, start_usage) =
+        event.message.map_or((None, None), |message| (message.model, message.usage));
+    Event {
+        role: match event.kind.0.as_ref() {
+            "message_stop" => Role::Last,
+            "message_delta" => Role::FinalUsage,
+            _ => Role::Plain,
+        },
+        output_bytes: delta_bytes + event.content_block.map_or(0, |block| block.bytes()),
+        usage: event.usage.or(start_usage),
+        model,
+        service_tier: None,
+        finish_reason: event.delta.and_then(|delta| delta.stop_reason),
+        failed: event.kind.0 == "error",
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Sum;
+        impl<'de> Visitor<'de> for Sum {
+            type Value = Choices<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of choices")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Choices<'de>, A::Error> {
+                let mut sum = Choices::default();
+                while let Some(choice) = seq.next_element::<ChunkChoice<'de>>()? {
+                    let delta = choice.delta.map_or(0, |delta| delta.bytes());
+                    sum.count += 1;
+                    sum.bytes = sum.bytes.saturating_add(delta).saturating_add(choice.text.0);
+                    sum.finish_reason = sum.finish_reason.or(choice.finish_reason);
+                }
+                Ok(sum)
+            }
+        }
+        deserializer.deserialize_seq(Sum)
+    }
+}
