@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 
 import httpx
+import llm
 import pytest
 
 START_SECONDS_MAX = 20
@@ -31,6 +32,11 @@ class Server:
         return httpx.request(
             method, self.url + path, json=body, headers={"x-api-key": self.api_key}, timeout=10
         )
+
+    def call_as(self, paywall_key, method, path, body=None):
+        """One call with the key of a paywall."""
+        headers = {"authorization": "Bearer " + paywall_key}
+        return httpx.request(method, self.url + path, json=body, headers=headers, timeout=10)
 
 
 class Receiver(http.server.ThreadingHTTPServer):
@@ -130,3 +136,27 @@ def flexprice(farebox):
 @pytest.fixture
 def external_id():
     return "user-" + secrets.token_hex(6)
+
+
+@pytest.fixture(scope="session")
+def provider():
+    running = llm.Provider()
+    yield running
+    running.end()
+
+
+@pytest.fixture(params=["provider", "farebox"])
+def target(request, provider):
+    """The same test talks to the fake provider and to a paywall in front of it."""
+    if request.param == "provider":
+        return llm.Target(provider.url, "sk-any")
+    farebox = request.getfixturevalue("farebox")
+    made = llm.paywall(farebox, provider)
+    made.deposit("10.00")
+    return made
+
+
+@pytest.fixture
+def paywall(farebox, provider):
+    """Makes paywalls with settings of the test's own."""
+    return lambda **settings: llm.paywall(farebox, provider, **settings)

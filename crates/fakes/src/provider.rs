@@ -36,8 +36,8 @@
 //! | `[big-event N]` | the first delta is one word of N bytes; without N of a million |
 //! | `[bad-json]` | an answer, or a second event, that is not JSON |
 //!
-//! Every answer carries `x-farebox-fake: llm-provider`. A key must be given in the protocol's own
-//! header; any will do, unless `Settings` names one.
+//! Every answer carries `x-farebox-fake: llm-provider`. A key must be given in a header of its
+//! protocol; any will do, unless `Settings` names one.
 
 mod anthropic;
 mod ask;

@@ -218,7 +218,7 @@ async fn keys_are_asked_for_in_each_protocols_own_header() {
         (CHAT, "x-api-key: right", "401"),
         ("/v1/messages", "x-api-key: right\r\nanthropic-version: 2023-06-01", "200"),
         ("/v1/messages", "x-api-key: right", "400"),
-        ("/v1/messages", "authorization: Bearer right", "401"),
+        ("/v1/messages", "anthropic-version: 2023-06-01", "401"),
         ("/v1/messages/count_tokens", "x-api-key: right\r\nanthropic-version: 2023-06-01", "200"),
         ("/v1/nothing", "authorization: Bearer right", "404"),
     ];

@@ -57,7 +57,7 @@ fn reason(finish: Finish) -> &'static str {
 /// Anthropic counts what was cached and what was written apart from the rest of the input.
 fn usage(used: Usage, output: u64) -> Value {
     let written = used.cache_write + used.cache_write_1h;
-    json!({
+    let mut body = json!({
         "input_tokens": used.prompt - used.cached - written,
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": used.cached,
@@ -67,7 +67,15 @@ fn usage(used: Usage, output: u64) -> Value {
         },
         "output_tokens": output,
         "service_tier": "standard",
-    })
+    });
+    tell_thinking(&mut body, used);
+    body
+}
+
+fn tell_thinking(usage: &mut Value, used: Usage) {
+    if used.reasoning > 0 {
+        usage["output_tokens_details"] = json!({ "thinking_tokens": used.reasoning });
+    }
 }
 
 fn events(ask: &Ask, reply: &Reply, number: u64) -> Vec<Event> {
@@ -100,6 +108,7 @@ fn events(ask: &Ask, reply: &Reply, number: u64) -> Vec<Event> {
         json!({ "delta": { "stop_reason": reason(reply.finish), "stop_sequence": null } });
     if let Some(used) = reply.usage {
         last["usage"] = json!({ "output_tokens": used.completion });
+        tell_thinking(&mut last["usage"], used);
     }
     events.push(event("message_delta", &last));
     events.push(event("message_stop", &json!({})));

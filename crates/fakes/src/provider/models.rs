@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::openai::CREATED;
 
 pub(super) const MODELS: [&str; 5] =
-    ["fake-model", "gpt-4o-mini", "gpt-5-mini", "claude-sonnet-4-5", "text-embedding-3-small"];
+    ["fake-model", "gpt-4o-mini", "gpt-5-mini", "claude-haiku-4-5", "text-embedding-3-small"];
 
 pub(super) fn list() -> Value {
     let data: Vec<Value> = MODELS.iter().map(|id| row(id)).collect();

@@ -25,26 +25,27 @@ pub(super) fn answer(request: &Request, settings: &Settings, number: u64) -> Scr
     }
 }
 
-/// The routes of models are shared: there the key's header tells.
+/// The routes of models are shared: there the header of Anthropic's version tells.
 fn protocol(request: &Request) -> Protocol {
     let named = request.path().starts_with("/v1/messages");
-    let keyed = request.header("x-api-key").is_some();
-    if named || (keyed && request.path().starts_with("/v1/models")) {
+    let versioned = request.header("anthropic-version").is_some();
+    if named || (versioned && request.path().starts_with("/v1/models")) {
         Protocol::Anthropic
     } else {
         Protocol::OpenAi
     }
 }
 
+/// Anthropic takes a bearer's key too: its clients have sent one since 2026.
+fn key(request: &Request, protocol: Protocol) -> Option<&str> {
+    let bearer = request.header("authorization").and_then(|it| it.strip_prefix("Bearer "));
+    let own = request.header("x-api-key").filter(|_| protocol == Protocol::Anthropic);
+    own.or(bearer)
+}
+
 /// Who must not be answered.
 fn stopped(request: &Request, protocol: Protocol, settings: &Settings) -> Option<Fault<'static>> {
-    let key = match protocol {
-        Protocol::OpenAi => {
-            request.header("authorization").and_then(|it| it.strip_prefix("Bearer "))
-        }
-        Protocol::Anthropic => request.header("x-api-key"),
-    };
-    let right = match (&settings.api_key, key) {
+    let right = match (&settings.api_key, key(request, protocol)) {
         (_, None | Some("")) => false,
         (Some(only), Some(key)) => only == key,
         (None, Some(_)) => true,
