@@ -36,7 +36,7 @@ impl Origin {
         }
     }
 
-    fn priority(self) -> i64 {
+    pub(crate) fn priority(self) -> i64 {
         match self {
             Origin::Trial => 10,
             Origin::Promo => 20,
@@ -44,14 +44,14 @@ impl Origin {
         }
     }
 
-    fn activity(self) -> Activity {
+    pub(crate) fn activity(self) -> Activity {
         match self {
             Origin::Trial => Activity::Trial,
             Origin::Promo | Origin::Deposit => Activity::Deposit,
         }
     }
 
-    fn reason(self) -> Reason {
+    pub(crate) fn reason(self) -> Reason {
         match self {
             Origin::Trial | Origin::Promo => Reason::FreeCreditGrant,
             Origin::Deposit => Reason::PurchasedCreditDirect,

@@ -38,6 +38,7 @@ pub mod subscriptions;
 pub mod tenants;
 pub mod test_clock;
 pub mod topup_links;
+pub mod trials;
 pub mod user_states;
 pub mod users;
 pub mod verify;

@@ -17,7 +17,7 @@ use store::{Read, Tx};
 
 use crate::error::Error;
 use crate::run::Engine;
-use crate::{customers, wallets};
+use crate::{customers, trials, wallets};
 
 /// A user that is known: where its money is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,6 +203,7 @@ pub fn first_sight(
     let no = wallets::open(tx, cause, &customer, wallet)?;
     let now = tx.now();
     let before = identities::find(tx.read()?, paywall.no, user.as_str())?;
+    let is_new = before.is_none();
     let identity = Identity {
         paywall: paywall.no,
         external_id: user.as_str().to_owned(),
@@ -213,6 +214,9 @@ pub fn first_sight(
         created_at: before.map_or(now, |identity| identity.created_at),
     };
     identities::insert(tx.write()?, &identity)?;
+    if is_new {
+        trials::grant(tx, paywall, (customer.no, no), cause)?;
+    }
     Ok(Sight {
         wallet: no,
         customer: customer.customer.id,

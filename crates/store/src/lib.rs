@@ -33,6 +33,7 @@ pub mod settings;
 pub mod tenants;
 pub mod timers;
 pub mod transactions;
+pub mod trials;
 pub mod tx;
 pub mod value;
 pub mod verify;

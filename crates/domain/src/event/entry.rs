@@ -234,6 +234,11 @@ fn data(facts: &Facts<'_>, kind: EventType, link: &PaywallLink) -> Data {
             .with("source", entry.details.source.clone().unwrap_or_else(|| "api".to_owned()))
             .money("balanceAfter", entry.after)
             .maybe("idempotencyKey", entry.key.as_ref().map(|key| key.key.clone())),
+        EventType::PAYWALL_TRIAL_GRANTED => base
+            .with("activityId", activity)
+            .money("credits", entry.credits)
+            .with("currency", currency)
+            .maybe("expiresAt", entry.details.expires_at.map(|at| at.to_string())),
         EventType::PAYWALL_CHARGE_CREATED => base
             .with("activityId", activity)
             .money("amount", entry.credits)

@@ -33,6 +33,22 @@ pub struct Bonus {
     pub expires_at: Option<Timestamp>,
 }
 
+/// Adds the credit that a paywall gives to a new user by itself: an event of its own tells it.
+pub fn grant_trial(
+    account: &mut Account,
+    log: &mut Log<'_>,
+    cause: &Cause,
+    credit: Credit,
+) -> Result<Place, Refusal> {
+    account.must_move()?;
+    account.must_stay_in_range(credit.credits)?;
+    let begun = log.begin();
+    account.percent_base = Some(credit.credits);
+    let place = post_as(account, log, cause, (credit, Announce::TrialGranted));
+    alerts::finish(account, log, begun, cause);
+    Ok(place)
+}
+
 /// Adds credit, and its bonus as a second row. Returns the places of both.
 pub fn add(
     account: &mut Account,
@@ -88,6 +104,16 @@ pub(super) fn post(
     cause: &Cause,
     credit: Credit,
 ) -> Place {
+    let announce = announce(account, credit.activity);
+    post_as(account, log, cause, (credit, announce))
+}
+
+fn post_as(
+    account: &mut Account,
+    log: &mut Log<'_>,
+    cause: &Cause,
+    (credit, announce): (Credit, Announce),
+) -> Place {
     let debt = account.debt();
     let mut details = credit.details;
     details.priority = credit.priority;
@@ -108,7 +134,7 @@ pub(super) fn post(
         reason: Some(credit.reason),
         activity: credit.activity,
         status: Status::Completed,
-        announce: announce(account, credit.activity),
+        announce,
         from: credit.from,
         to: LedgerAccount::Available,
         credits: credit.credits,

@@ -146,6 +146,7 @@ coded! {
         HoldCreated = 6 "hold_created",
         HoldReleased = 7 "hold_released",
         Refund = 8 "refund",
+        TrialGranted = 9 "trial_granted",
     }
 }
 
@@ -166,6 +167,7 @@ impl Announce {
             Announce::HoldCreated => &[E::PAYWALL_HOLD_CREATED],
             Announce::HoldReleased => &[E::PAYWALL_HOLD_RELEASED],
             Announce::Refund => &[E::PAYWALL_REFUND_CREATED, E::WALLET_TRANSACTION_CREATED],
+            Announce::TrialGranted => &[E::PAYWALL_TRIAL_GRANTED, E::WALLET_TRANSACTION_CREATED],
         }
     }
 

@@ -8,8 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::fields::{is_read_only, section_fields, write};
-use super::{Block, Fees, IdentityScope, Mode, Payment, Paywall, PaywallStatus, Rail};
+use super::fields::{is_map, is_read_only, section_fields, write};
+use super::{
+    Block, Caps, Fees, ForwardUser, IdentityScope, Limits, Mode, Models, Payment, Paywall,
+    PaywallStatus, Privacy, Rail, Settlement, SettlementMode, Templates, Trial,
+};
 use crate::amount::{Amount, NumberError};
 use crate::currency::{Currency, CurrencyError};
 use crate::id::PaywallId;
@@ -68,6 +71,18 @@ pub enum Problem {
     Zone(#[from] TimeError),
     #[error("must not be below zero")]
     Negative,
+    #[error("must be a whole number from {0} to {1}")]
+    NotWhole(u64, u64),
+    #[error("must be at most 1")]
+    AboveOne,
+    #[error("must have at most {0} entries")]
+    TooMany(usize),
+    #[error("must be the id of a model, such as \"gpt-5\"; in lists it may end in *")]
+    NotAModel,
+    #[error("must not contain a URL")]
+    HasUrl,
+    #[error("has a route of its own: use /v1/paywalls/{{id}}/{0}")]
+    OwnRoute(&'static str),
     #[error("must be at most 100")]
     AboveHundred,
     #[error(
@@ -90,6 +105,22 @@ const KEY_FIELD: &str = "apiKey";
 impl PaywallError {
     pub fn new(param: &str, problem: Problem) -> PaywallError {
         PaywallError { param: param.to_owned(), problem }
+    }
+
+    /// The same error, told from one level further out.
+    #[must_use]
+    pub fn under(self, part: &str) -> PaywallError {
+        let param = match self.param.as_str() {
+            "" => part.to_owned(),
+            below => format!("{part}.{below}"),
+        };
+        PaywallError { param, ..self }
+    }
+}
+
+impl From<Problem> for PaywallError {
+    fn from(problem: Problem) -> PaywallError {
+        PaywallError::new("", problem)
     }
 }
 
@@ -170,9 +201,17 @@ fn unwritten(birth: Birth) -> Paywall {
         timezone: "UTC".to_owned(),
         identity_scope: IdentityScope::Environment,
         overdraft: Amount::ZERO,
+        forward_user: ForwardUser::AsIs,
         fees: Fees::default(),
         payment: Payment::default(),
+        trial: Trial::default(),
+        models: Models::default(),
+        limits: Limits::default(),
+        caps: Caps::default(),
+        settlement: Settlement::default(),
         block: Block::default(),
+        templates: Templates::default(),
+        privacy: Privacy::default(),
         metadata: Map::new(),
         version: 1,
         status: PaywallStatus::Active,
@@ -189,56 +228,75 @@ fn set(paywall: &mut Paywall, path: &str, value: &Value) -> Result<(), PaywallEr
     if is_read_only(path) {
         return Ok(());
     }
-    write(paywall, path, value).map_err(|problem| PaywallError::new(path, problem))
+    write(paywall, path, value).map_err(|error| error.under(path))
 }
 
 fn check_between_fields(paywall: &Paywall) -> Result<(), PaywallError> {
-    if paywall.overdraft.places() > paywall.decimals {
-        let problem = NumberError::TooManyPlaces(paywall.decimals);
-        return Err(PaywallError::new("overdraft", problem.into()));
+    let amounts = [
+        ("overdraft", Some(paywall.overdraft)),
+        ("trial.amount", Some(paywall.trial.amount)),
+        ("trial.budget", paywall.trial.budget),
+    ];
+    for (path, amount) in amounts {
+        if amount.is_some_and(|amount| amount.places() > paywall.decimals) {
+            let problem = NumberError::TooManyPlaces(paywall.decimals);
+            return Err(PaywallError::new(path, problem.into()));
+        }
     }
-    if paywall.payment.rail == Rail::Stripe {
-        return Err(PaywallError::new("payment.rail", Problem::NotBuilt));
+    let custom = &paywall.templates.custom_response;
+    if custom.enabled && custom.url.is_none() {
+        return Err(PaywallError::new("templates.customResponse.url", Problem::Missing));
     }
-    Ok(())
+    let not_built = [
+        ("payment.rail", paywall.payment.rail == Rail::Stripe),
+        ("trial.requireCard", paywall.trial.require_card),
+        ("settlement.mode", paywall.settlement.mode == SettlementMode::Lease),
+    ];
+    match not_built.iter().find(|(_, asked)| *asked) {
+        Some((path, _)) => Err(PaywallError::new(path, Problem::NotBuilt)),
+        None => Ok(()),
+    }
 }
 
-/// The leaves of a body with their dotted paths. `metadata` is one leaf; null for a whole part
-/// stands for null in each of its fields.
+/// The leaves of a body with their dotted paths. A map is one leaf; null for a whole part stands
+/// for null in each of its fields.
 fn leaves(body: &Value) -> Result<Vec<(String, &Value)>, PaywallError> {
     let top = body.as_object().ok_or_else(|| PaywallError::new("", Problem::NotAnObject))?;
     let mut found = Vec::new();
     for (name, value) in top {
-        let fields = section_fields(name);
-        if value.is_null() && !fields.is_empty() {
-            found.extend(fields.iter().map(|field| ((*field).to_owned(), value)));
-        } else if !fields.is_empty() && !value.is_object() {
-            return Err(PaywallError::new(name, Problem::WrongType("an object")));
-        } else {
-            collect_leaves(name.clone(), value, &mut found);
-        }
+        collect_leaves(name.clone(), value, &mut found)?;
     }
     Ok(found)
 }
 
-fn collect_leaves<'a>(path: String, value: &'a Value, found: &mut Vec<(String, &'a Value)>) {
+fn collect_leaves<'a>(
+    path: String,
+    value: &'a Value,
+    found: &mut Vec<(String, &'a Value)>,
+) -> Result<(), PaywallError> {
+    let fields = section_fields(&path);
     match value {
-        Value::Object(members) if path != "metadata" => {
+        _ if is_map(&path) => found.push((path, value)),
+        Value::Object(members) => {
             for (name, value) in members {
-                collect_leaves(format!("{path}.{name}"), value, found);
+                collect_leaves(format!("{path}.{name}"), value, found)?;
             }
+        }
+        Value::Null if !fields.is_empty() => {
+            found.extend(fields.into_iter().map(|field| (field.to_owned(), value)));
+        }
+        _ if !fields.is_empty() => {
+            return Err(PaywallError::new(&path, Problem::WrongType("an object")));
         }
         _ => found.push((path, value)),
     }
+    Ok(())
 }
 
 /// The wire shape by dotted path.
 fn shown(paywall: &Paywall) -> BTreeMap<String, Value> {
     let wire = serde_json::to_value(paywall).unwrap_or_default();
-    let mut found = Vec::new();
-    for (name, value) in wire.as_object().into_iter().flatten() {
-        collect_leaves(name.clone(), value, &mut found);
-    }
+    let found = leaves(&wire).unwrap_or_default();
     found.into_iter().map(|(path, value)| (path, value.clone())).collect()
 }
 
@@ -349,11 +407,63 @@ mod tests {
             (json!({"payment": {"rail": "stripe"}}), "payment.rail", P::NotBuilt),
             (json!({"payment": {"topupUrl": "ftp://x"}}), "payment.topupUrl", P::NotAUrl),
             (json!({"payment": {"minAmount": "5"}}), "payment.minAmount", P::NotBuilt),
-            (json!({"pricing": {"markupPercent": "20"}}), "pricing.markupPercent", P::NotBuilt),
-            (json!({"trial": {"amount": "1"}}), "trial.amount", P::NotBuilt),
-            (json!({"limits": {"requestsPerMinute": 5}}), "limits.requestsPerMinute", P::NotBuilt),
-            (json!({"providers": {"openai": {"key": "k"}}}), "providers.openai.key", P::NotBuilt),
-            (json!({"forwardUser": "hash"}), "forwardUser", P::NotBuilt),
+            (json!({"trial": {"amount": "-1"}}), "trial.amount", P::Negative),
+            (json!({"trial": {"amount": "0.0000001"}}), "trial.amount", places),
+            (json!({"trial": {"expiresInDays": 0}}), "trial.expiresInDays", P::NotWhole(1, 36_500)),
+            (json!({"trial": {"requireCard": true}}), "trial.requireCard", P::NotBuilt),
+            (
+                json!({"limits": {"requestsPerSecond": 0}}),
+                "limits.requestsPerSecond",
+                P::NotWhole(1, 1_000_000),
+            ),
+            (
+                json!({"limits": {"maxRequestsPerModel": {"gpt-4.1": -1}}}),
+                "limits.maxRequestsPerModel.gpt-4.1",
+                P::NotWhole(0, 1_000_000_000),
+            ),
+            (json!({"limits": {"uncappedShare": "1.1"}}), "limits.uncappedShare", P::AboveOne),
+            (json!({"limits": {"onShort": "cut"}}), "limits.onShort", P::NotOneOf("clamp, block")),
+            (json!({"limits": {"speed": 1}}), "limits.speed", P::Unknown),
+            (json!({"limits": 5}), "limits", P::WrongType("an object")),
+            (json!({"caps": {"userDay": "-0.1"}}), "caps.userDay", P::Negative),
+            (json!({"settlement": {"mode": "lease"}}), "settlement.mode", P::NotBuilt),
+            (json!({"settlement": {"batch": 0}}), "settlement.batch", P::NotWhole(1, 10_000)),
+            (json!({"models": {"allow": ["gpt-5", "a*b"]}}), "models.allow.1", P::NotAModel),
+            (json!({"models": {"deny": "x"}}), "models.deny", P::WrongType("a list of strings")),
+            (
+                json!({"models": {"aliases": {"fast": "gpt-*"}}}),
+                "models.aliases.fast",
+                P::NotAModel,
+            ),
+            (
+                json!({"block": {"limitStyle": "loud"}}),
+                "block.limitStyle",
+                P::NotOneOf("message, error"),
+            ),
+            (
+                json!({"templates": {"customResponse": {"timeoutMs": 5001}}}),
+                "templates.customResponse.timeoutMs",
+                P::NotWhole(1, 5_000),
+            ),
+            (
+                json!({"templates": {"customResponse": {"enabled": true}}}),
+                "templates.customResponse.url",
+                P::Missing,
+            ),
+            (
+                json!({"templates": {"customResponse": "x"}}),
+                "templates.customResponse",
+                P::WrongType("an object"),
+            ),
+            (
+                json!({"privacy": {"storePrompts": "yes"}}),
+                "privacy.storePrompts",
+                P::WrongType("true or false"),
+            ),
+            (json!({"providers": {"openai": {"key": "k"}}}), "providers", P::OwnRoute("providers")),
+            (json!({"fallbacks": {"gpt-5": []}}), "fallbacks", P::NotBuilt),
+            (json!({"forwardUser": "all"}), "forwardUser", P::NotOneOf("as_is, hash, drop")),
+            (json!({"name": "see http://x.example"}), "name", P::HasUrl),
             (json!({"metadata": []}), "metadata", P::WrongType("an object")),
             (json!({"metadata": {"k": big}}), "metadata", P::TooLarge(16_384)),
             (json!({"version": 2}), "version", P::ReadOnly),
@@ -368,15 +478,44 @@ mod tests {
     }
 
     #[test]
-    fn defaults_of_later_stages_may_be_said() {
+    fn every_default_may_be_said() {
         let body = json!({
-            "pricing": {"mode": "tokens", "markupPercent": "10"}, "forwardUser": "as_is",
-            "trial": {"amount": 0, "requireCard": false, "budget": null}, "profile": {},
-            "models": {"allow": []}, "settlement": {"mode": "immediate", "batch": 100},
-            "limits": {"uncappedShare": 0.25}, "caps": null, "providers": {},
-            "fallbacks": [],
+            "forwardUser": "as_is", "identity": {"requireSignedUser": false}, "profile": {},
+            "trial": {"amount": 0, "requireCard": false, "budget": null},
+            "models": {"allow": [], "aliases": []}, "privacy": {"storePrompts": false},
+            "settlement": {"mode": "immediate", "strict": true, "maxLease": "1",
+                "leaseSeconds": 60, "intervalMs": 1000, "batch": 100},
+            "limits": {"minOutputTokens": 16, "defaultOutputTokens": 4096, "uncappedShare": 0.25,
+                "streamStepTokens": 4096, "onShort": "clamp", "drainSeconds": 30,
+                "requestSeconds": 600, "firstByteSeconds": 300, "idleSeconds": 120},
+            "block": {"style": "message", "limitStyle": null, "providerStyle": "error"},
+            "templates": {"customResponse": {"timeoutMs": 2000, "enabled": false}},
+            "caps": null, "providers": {}, "fallbacks": [],
         });
         assert_eq!(create(&body), Ok(paywall()));
+    }
+
+    #[test]
+    fn a_paywall_that_was_stored_before_these_parts_still_loads() {
+        let mut wire = serde_json::to_value(paywall()).unwrap();
+        let parts = ["forwardUser", "trial", "models", "limits", "caps", "settlement", "templates"];
+        for part in parts.iter().chain(&["privacy", "pricing"]) {
+            wire.as_object_mut().unwrap().remove(*part);
+        }
+        wire["block"] = json!({"style": "message"});
+        assert_eq!(serde_json::from_value::<Paywall>(wire).unwrap(), paywall());
+    }
+
+    #[test]
+    fn maps_are_merged_by_their_keys_and_told_as_one_field() {
+        let patch = json!({"limits": {"maxRequestsPerModel": {"gpt-4.1": 5, "gpt-5": 1}},
+            "models": {"aliases": {"fast": "gpt-5-mini"}}});
+        let change = paywall().merge(&patch).unwrap().unwrap();
+        assert_eq!(change.changed_fields, ["limits.maxRequestsPerModel", "models.aliases"]);
+        let patch = json!({"limits": {"maxRequestsPerModel": {"gpt-5": null}}, "models": null});
+        let next = change.next.merge(&patch).unwrap().unwrap().next;
+        assert_eq!(next.limits.max_requests_per_model, [("gpt-4.1".to_owned(), 5)].into());
+        assert_eq!(next.models, Models::default());
     }
 
     #[test]

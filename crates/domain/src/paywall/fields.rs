@@ -1,14 +1,17 @@
 //! The fields of a paywall's body, one by one: how each is read, and which are not built yet.
 
-use serde::Deserialize;
+mod limits;
+mod proxy;
+mod read;
+
 use serde_json::{Map, Value};
 
-use super::edit::Problem;
+use self::read::{amount, one_of, text};
+use super::edit::{PaywallError, Problem};
 use super::topup::is_topup_url;
 use super::{Fees, Paywall};
 use crate::amount::Amount;
 use crate::currency::Currency;
-use crate::json;
 use crate::time::zone_name;
 
 const NAME_CHARS_MAX: usize = 100;
@@ -26,95 +29,138 @@ const READ_ONLY: [&str; 9] = [
     "livemode",
 ];
 
+/// Every field that may be written, by its dotted path. A map is one field.
+const WRITABLE: [&str; 63] = [
+    "name",
+    "mode",
+    "currency",
+    "decimals",
+    "timezone",
+    "identityScope",
+    "forwardUser",
+    "overdraft",
+    "fees.processingPercent",
+    "fees.processingFixed",
+    "payment.rail",
+    "payment.topupUrl",
+    "pricing.mode",
+    "pricing.markupPercent",
+    "pricing.requestFee",
+    "pricing.minimumFee",
+    "pricing.overrides",
+    "pricing.currencyRate",
+    "trial.amount",
+    "trial.expiresInDays",
+    "trial.budget",
+    "trial.requireCard",
+    "models.allow",
+    "models.deny",
+    "models.aliases",
+    "limits.requestsPerSecond",
+    "limits.requestsPerMinute",
+    "limits.burst",
+    "limits.maxRequests",
+    "limits.maxRequestsPerModel",
+    "limits.concurrency",
+    "limits.maxTokensPerRequest",
+    "limits.minOutputTokens",
+    "limits.defaultOutputTokens",
+    "limits.uncappedShare",
+    "limits.streamStepTokens",
+    "limits.onShort",
+    "limits.drainSeconds",
+    "limits.requestSeconds",
+    "limits.firstByteSeconds",
+    "limits.idleSeconds",
+    "caps.userDay",
+    "caps.userMonth",
+    "caps.paywallDay",
+    "caps.paywallMonth",
+    "settlement.mode",
+    "settlement.strict",
+    "settlement.maxLease",
+    "settlement.leaseSeconds",
+    "settlement.intervalMs",
+    "settlement.batch",
+    "block.style",
+    "block.limitStyle",
+    "block.providerStyle",
+    "templates.authorizationRequired",
+    "templates.insufficientFunds",
+    "templates.modelUnavailable",
+    "templates.limitReached",
+    "templates.customResponse.url",
+    "templates.customResponse.timeoutMs",
+    "templates.customResponse.enabled",
+    "privacy.storePrompts",
+    "metadata",
+];
+
 /// Fields of later stages with their defaults, which may be said; any other value is refused.
 /// `-` stands for none.
-const LATER: [(&str, &str); 51] = [
+const LATER: [(&str, &str); 9] = [
     ("identity.requireSignedUser", "false"),
-    ("forwardUser", "as_is"),
     ("payment.minAmount", "-"),
     ("payment.maxAmount", "-"),
     ("payment.presetAmounts", "[]"),
     ("payment.successUrl", "-"),
     ("payment.cancelUrl", "-"),
-    ("payment.autoTopup", "-"),
     ("profile.name", "-"),
     ("profile.description", "-"),
     ("profile.iconUrl", "-"),
-    ("pricing.mode", "tokens"),
-    ("pricing.markupPercent", "10"),
-    ("pricing.requestFee", "0"),
-    ("pricing.minimumFee", "0"),
-    ("pricing.overrides", "[]"),
-    ("pricing.currencyRate", "-"),
-    ("trial.amount", "0"),
-    ("trial.expiresInDays", "-"),
-    ("trial.budget", "-"),
-    ("trial.requireCard", "false"),
-    ("models.allow", "[]"),
-    ("models.deny", "[]"),
-    ("models.aliases", "[]"),
-    ("limits.requestsPerSecond", "-"),
-    ("limits.requestsPerMinute", "-"),
-    ("limits.burst", "-"),
-    ("limits.maxRequests", "-"),
-    ("limits.maxRequestsPerModel", "-"),
-    ("limits.concurrency", "-"),
-    ("limits.maxTokensPerRequest", "-"),
-    ("limits.minOutputTokens", "16"),
-    ("limits.defaultOutputTokens", "4096"),
-    ("limits.uncappedShare", "0.25"),
-    ("limits.streamStepTokens", "4096"),
-    ("limits.onShort", "clamp"),
-    ("limits.drainSeconds", "30"),
-    ("limits.requestSeconds", "600"),
-    ("limits.firstByteSeconds", "300"),
-    ("limits.idleSeconds", "120"),
-    ("caps.userDay", "-"),
-    ("caps.userMonth", "-"),
-    ("caps.paywallDay", "-"),
-    ("caps.paywallMonth", "-"),
-    ("settlement.mode", "immediate"),
-    ("settlement.strict", "true"),
-    ("settlement.maxLease", "1"),
-    ("settlement.leaseSeconds", "60"),
-    ("settlement.intervalMs", "1000"),
-    ("settlement.batch", "100"),
-    ("privacy.storePrompts", "false"),
 ];
 
 /// Whole parts of later stages, whatever stands below them.
-const LATER_PARTS: [&str; 12] = [
-    "block.limitStyle",
-    "block.providerStyle",
-    "providers",
-    "fallbacks",
-    "templates",
-    "agents",
-    "payment.autoTopup",
+const LATER_PARTS: [&str; 3] = ["fallbacks", "agents", "payment.autoTopup"];
+
+/// Maps whose keys the owner chooses: each is one field.
+const MAPS: [&str; 6] = [
+    "metadata",
+    "models.aliases",
     "limits.maxRequestsPerModel",
     "pricing.overrides",
-    "models.aliases",
-    "trial.budget",
-    "pricing.currencyRate",
+    "providers",
+    "fallbacks",
 ];
 
 pub fn is_read_only(path: &str) -> bool {
     READ_ONLY.contains(&path)
 }
 
-/// The fields of a part that null resets together; empty for what is no such part.
-pub fn section_fields(name: &str) -> &'static [&'static str] {
-    match name {
-        "fees" => &["fees.processingPercent", "fees.processingFixed"],
-        "payment" => &["payment.rail", "payment.topupUrl"],
-        "block" => &["block.style"],
-        _ => &[],
-    }
+/// Whether everything below a path is one field.
+pub fn is_map(path: &str) -> bool {
+    MAPS.contains(&path)
+}
+
+/// The fields below a part, which null resets together; none for what is no part.
+pub fn section_fields(part: &str) -> Vec<&'static str> {
+    WRITABLE.into_iter().filter(|path| is_below(path, part)).collect()
+}
+
+fn is_below(path: &str, part: &str) -> bool {
+    path.strip_prefix(part).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Writes one field. Null restores its default; where a field is fixed or has none, null means
 /// that nothing was said.
-pub fn write(paywall: &mut Paywall, path: &str, value: &Value) -> Result<(), Problem> {
+pub fn write(paywall: &mut Paywall, path: &str, value: &Value) -> Result<(), PaywallError> {
+    let section = path.split_once('.').map_or("", |(section, _)| section);
+    match section {
+        "fees" => write_fee(&mut paywall.fees, path, value)?,
+        "trial" => limits::write_trial(&mut paywall.trial, path, value)?,
+        "models" => proxy::write_models(&mut paywall.models, path, value)?,
+        "limits" => limits::write_limit(&mut paywall.limits, path, value)?,
+        "caps" => limits::write_cap(&mut paywall.caps, path, value)?,
+        "settlement" => limits::write_settlement(&mut paywall.settlement, path, value)?,
+        "block" => proxy::write_block(&mut paywall.block, path, value)?,
+        "templates" => proxy::write_template(&mut paywall.templates, path, value)?,
+        "privacy" => proxy::write_privacy(&mut paywall.privacy, path, value)?,
+        _ => write_other(paywall, path, value)?,
+    }
+    Ok(())
+}
+
+fn write_other(paywall: &mut Paywall, path: &str, value: &Value) -> Result<(), Problem> {
     let given = !value.is_null();
     match path {
         "name" => paywall.name = read_name(value)?,
@@ -124,12 +170,13 @@ pub fn write(paywall: &mut Paywall, path: &str, value: &Value) -> Result<(), Pro
         "mode" | "currency" | "decimals" => {}
         "timezone" => paywall.timezone = zone_name(if given { text(value)? } else { "UTC" })?,
         "identityScope" => paywall.identity_scope = one_of(value, "environment, paywall")?,
-        "overdraft" => paywall.overdraft = read_amount(value)?,
+        "forwardUser" => paywall.forward_user = one_of(value, "as_is, hash, drop")?,
+        "overdraft" => paywall.overdraft = amount(value)?,
         "metadata" => merge_metadata(&mut paywall.metadata, value)?,
         "payment.rail" => paywall.payment.rail = one_of(value, "none, custom, stripe")?,
         "payment.topupUrl" => paywall.payment.topup_url = read_topup_url(value)?,
-        "block.style" => paywall.block.style = one_of(value, "message, error")?,
-        _ if path.starts_with("fees.") => write_fee(&mut paywall.fees, path, value)?,
+        "providers" if !is_empty(value) => return Err(Problem::OwnRoute("providers")),
+        "providers" => {}
         _ => refuse_later(path, value)?,
     }
     Ok(())
@@ -138,13 +185,13 @@ pub fn write(paywall: &mut Paywall, path: &str, value: &Value) -> Result<(), Pro
 fn write_fee(fees: &mut Fees, path: &str, value: &Value) -> Result<(), Problem> {
     match path {
         "fees.processingPercent" => {
-            let percent = read_amount(value)?;
+            let percent = amount(value)?;
             if percent > Amount::units(100) {
                 return Err(Problem::AboveHundred);
             }
             fees.processing_percent = percent;
         }
-        "fees.processingFixed" => fees.processing_fixed = read_amount(value)?,
+        "fees.processingFixed" => fees.processing_fixed = amount(value)?,
         _ => return Err(Problem::Unknown),
     }
     Ok(())
@@ -153,19 +200,20 @@ fn write_fee(fees: &mut Fees, path: &str, value: &Value) -> Result<(), Problem> 
 /// A field of a later stage may be given its default, so that a client can send all it knows.
 fn refuse_later(path: &str, value: &Value) -> Result<(), Problem> {
     let default = LATER.iter().find(|(known, _)| *known == path).map(|(_, default)| *default);
-    let below = |part: &str| {
-        path.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    let is_part = |(known, _): &(&str, &str)| known.split('.').next() == Some(path);
+    let is_part = |part: &str| path == part || is_below(path, part);
     let known = default.is_some()
-        || LATER_PARTS.iter().any(|part| below(part))
-        || LATER.iter().any(is_part);
+        || LATER_PARTS.into_iter().any(is_part)
+        || LATER.iter().any(|(known, _)| is_below(known, path));
     if !known {
         return Err(Problem::Unknown);
     }
-    let empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-    let said_nothing = empty || default.is_some_and(|default| is_default(value, default));
+    let said_nothing = is_empty(value) || default.is_some_and(|default| is_default(value, default));
     if said_nothing { Ok(()) } else { Err(Problem::NotBuilt) }
+}
+
+fn is_empty(value: &Value) -> bool {
+    let empty_list = value.as_array().is_some_and(Vec::is_empty);
+    value.is_null() || empty_list || value.as_object().is_some_and(Map::is_empty)
 }
 
 fn is_default(value: &Value, default: &str) -> bool {
@@ -176,15 +224,15 @@ fn is_default(value: &Value, default: &str) -> bool {
     written == default
 }
 
-fn text(value: &Value) -> Result<&str, Problem> {
-    value.as_str().ok_or(Problem::WrongType("a string"))
-}
-
 fn read_name(value: &Value) -> Result<String, Problem> {
     if value.is_null() {
         return Err(Problem::Missing);
     }
     let name = text(value)?;
+    // A name stands in answers to users, where nothing of it may look like a link.
+    if name.contains("://") {
+        return Err(Problem::HasUrl);
+    }
     let fits = (1..=NAME_CHARS_MAX).contains(&name.trim().chars().count());
     if fits && name.chars().count() <= NAME_CHARS_MAX {
         Ok(name.to_owned())
@@ -193,27 +241,12 @@ fn read_name(value: &Value) -> Result<String, Problem> {
     }
 }
 
-fn one_of<T: Default + for<'a> Deserialize<'a>>(
-    value: &Value,
-    names: &'static str,
-) -> Result<T, Problem> {
-    if value.is_null() {
-        return Ok(T::default());
-    }
-    T::deserialize(value).map_err(|_| Problem::NotOneOf(names))
-}
-
 fn read_decimals(value: &Value) -> Result<u32, Problem> {
     match value.as_u64() {
         Some(6) => Ok(6),
         Some(9) => Ok(9),
         _ => Err(Problem::NotOneOf("6, 9")),
     }
-}
-
-fn read_amount(value: &Value) -> Result<Amount, Problem> {
-    let amount = if value.is_null() { Amount::ZERO } else { json::amount(value)? };
-    if amount.is_negative() { Err(Problem::Negative) } else { Ok(amount) }
 }
 
 fn read_topup_url(value: &Value) -> Result<Option<String>, Problem> {
@@ -256,18 +289,20 @@ mod tests {
                 assert_eq!(refuse_later(path, &json!(default)), Ok(()), "{path}");
             }
         }
-        assert_eq!(refuse_later("models.allow", &json!([])), Ok(()));
-        assert_eq!(refuse_later("models.allow", &json!(["gpt-*"])), Err(Problem::NotBuilt));
-        assert_eq!(refuse_later("templates.limitReached", &json!("x")), Err(Problem::NotBuilt));
-        assert_eq!(refuse_later("providersX", &json!("x")), Err(Problem::Unknown));
-        assert_eq!(refuse_later("limits.speed", &json!(1)), Err(Problem::Unknown));
+        assert_eq!(refuse_later("fallbacks", &json!({})), Ok(()));
+        assert_eq!(refuse_later("fallbacks", &json!({"gpt-5": []})), Err(Problem::NotBuilt));
+        assert_eq!(refuse_later("profile", &Value::Null), Ok(()));
+        assert_eq!(refuse_later("agentsX", &json!("x")), Err(Problem::Unknown));
     }
 
     #[test]
-    fn a_default_is_the_same_as_a_string_or_a_number() {
-        assert_eq!(refuse_later("pricing.markupPercent", &json!(10)), Ok(()));
-        assert_eq!(refuse_later("trial.amount", &json!("0")), Ok(()));
-        assert_eq!(refuse_later("settlement.strict", &json!(true)), Ok(()));
-        assert_eq!(refuse_later("settlement.strict", &json!(false)), Err(Problem::NotBuilt));
+    fn null_restores_the_default_of_every_field() {
+        let fresh = crate::paywall::tests::paywall();
+        let fixed = ["name", "mode", "currency", "decimals"];
+        for path in WRITABLE.into_iter().filter(|path| !fixed.contains(path)) {
+            let mut paywall = fresh.clone();
+            assert_eq!(write(&mut paywall, path, &Value::Null), Ok(()), "{path}");
+            assert_eq!(paywall, fresh, "{path}");
+        }
     }
 }

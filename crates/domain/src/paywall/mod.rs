@@ -7,6 +7,10 @@
 mod charge;
 mod edit;
 mod fields;
+mod limits;
+mod models;
+mod settlement;
+mod templates;
 mod topup;
 mod user;
 
@@ -15,6 +19,10 @@ use serde_json::{Map, Value};
 
 pub use charge::{ChargeAmountError, charge_amount_from_json, parse_charge_amount};
 pub use edit::{Birth, Change, PaywallError, Problem};
+pub use limits::{Caps, Limits, OnShort};
+pub use models::Models;
+pub use settlement::{Settlement, SettlementMode, Trial};
+pub use templates::{CustomResponse, Templates};
 pub use topup::fill_topup_url;
 pub use user::{ExternalUser, UserError};
 
@@ -39,9 +47,25 @@ pub struct Paywall {
     pub identity_scope: IdentityScope,
     /// How far below zero a spend may take the available balance.
     pub overdraft: Amount,
+    #[serde(default)]
+    pub forward_user: ForwardUser,
     pub fees: Fees,
     pub payment: Payment,
+    #[serde(default)]
+    pub trial: Trial,
+    #[serde(default)]
+    pub models: Models,
+    #[serde(default)]
+    pub limits: Limits,
+    #[serde(default)]
+    pub caps: Caps,
+    #[serde(default)]
+    pub settlement: Settlement,
     pub block: Block,
+    #[serde(default)]
+    pub templates: Templates,
+    #[serde(default)]
+    pub privacy: Privacy,
     pub metadata: Map<String, Value>,
     /// Starts at 1 and rises with every change.
     pub version: u64,
@@ -108,10 +132,39 @@ pub enum Rail {
     Stripe,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// What a provider sees of the user's id in a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardUser {
+    #[default]
+    AsIs,
+    Hash,
+    Drop,
+}
+
+/// How refusals are told, by what refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Block {
     pub style: BlockStyle,
+    /// For day quotas and spend caps; none: as `style`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_style: Option<BlockStyle>,
+    /// For failures of a provider.
+    pub provider_style: BlockStyle,
+}
+
+impl Default for Block {
+    fn default() -> Block {
+        let provider_style = BlockStyle::Error;
+        Block { style: BlockStyle::Message, limit_style: None, provider_style }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Privacy {
+    pub store_prompts: bool,
 }
 
 /// How a refusal for want of money is told: as a message to the user, or as an error.
@@ -190,7 +243,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn paywall() -> Paywall {
+    pub(super) fn paywall() -> Paywall {
         let birth =
             Birth { id: PaywallId::default(), at: Timestamp::default(), ..Birth::default() };
         Paywall::create(&json!({"name": "Chat", "currency": "usd"}), birth).unwrap()

@@ -130,6 +130,13 @@ CREATE TABLE paywalls (
   updated_at INTEGER NOT NULL, created_by TEXT NOT NULL);
 CREATE INDEX paywalls_by_env ON paywalls (env, no);
 
+-- What a paywall gave by itself: once to a customer, for ever. `total` is the paywall's so far.
+CREATE TABLE trials (
+  no INTEGER PRIMARY KEY, paywall INTEGER NOT NULL, customer INTEGER NOT NULL, credits NOT NULL,
+  total NOT NULL, at INTEGER NOT NULL);
+CREATE UNIQUE INDEX trials_by_customer ON trials (paywall, customer);
+CREATE INDEX trials_by_paywall ON trials (paywall, no);
+
 -- (paywall, external user) is a customer with one wallet.
 CREATE TABLE identities (
   paywall INTEGER NOT NULL, external_id TEXT NOT NULL, customer INTEGER NOT NULL,

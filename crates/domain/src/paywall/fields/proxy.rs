@@ -1,0 +1,77 @@
+//! The fields of `models`, `block`, `templates` and `privacy`: what the proxy lets through and what
+//! it says where it does not.
+
+use serde_json::Value;
+
+use super::read::{count, flag, merge_by_model, model, models, one_of, one_of_or_none, text};
+use crate::paywall::edit::{PaywallError, Problem};
+use crate::paywall::{Block, BlockStyle, CustomResponse, Models, Privacy, Templates};
+
+const TIMEOUT_MS_MAX: u64 = 5_000;
+const STYLES: &str = "message, error";
+
+pub fn write_models(lists: &mut Models, path: &str, value: &Value) -> Result<(), PaywallError> {
+    match path {
+        "models.allow" => lists.allow = models(value)?,
+        "models.deny" => lists.deny = models(value)?,
+        "models.aliases" => merge_by_model(&mut lists.aliases, value, |_, value| {
+            let target = text(value)?;
+            model(target, false)?;
+            Ok(target.to_owned())
+        })?,
+        _ => return Err(Problem::Unknown.into()),
+    }
+    Ok(())
+}
+
+pub fn write_block(block: &mut Block, path: &str, value: &Value) -> Result<(), Problem> {
+    match path {
+        "block.style" => block.style = one_of(value, STYLES)?,
+        "block.limitStyle" => block.limit_style = one_of_or_none(value, STYLES)?,
+        "block.providerStyle" => {
+            block.provider_style = one_of_or_none(value, STYLES)?.unwrap_or(BlockStyle::Error);
+        }
+        _ => return Err(Problem::Unknown),
+    }
+    Ok(())
+}
+
+pub fn write_template(
+    templates: &mut Templates,
+    path: &str,
+    value: &Value,
+) -> Result<(), PaywallError> {
+    let custom = &mut templates.custom_response;
+    match path {
+        "templates.customResponse.url" => custom.url = url(value)?,
+        "templates.customResponse.timeoutMs" => {
+            let usual = CustomResponse::default().timeout_ms;
+            custom.timeout_ms = count(value, 1..=TIMEOUT_MS_MAX)?.unwrap_or(usual);
+        }
+        "templates.customResponse.enabled" => custom.enabled = flag(value, false)?,
+        _ => {
+            let slot = match path {
+                "templates.authorizationRequired" => &mut templates.authorization_required,
+                "templates.insufficientFunds" => &mut templates.insufficient_funds,
+                "templates.modelUnavailable" => &mut templates.model_unavailable,
+                "templates.limitReached" => &mut templates.limit_reached,
+                _ => return Err(Problem::Unknown.into()),
+            };
+            *slot = if value.is_null() { None } else { Some(text(value)?.to_owned()) };
+        }
+    }
+    Ok(())
+}
+
+/// Where it leads is judged by who may look names up, before it is stored.
+fn url(value: &Value) -> Result<Option<String>, Problem> {
+    if value.is_null() { Ok(None) } else { Ok(Some(text(value)?.to_owned())) }
+}
+
+pub fn write_privacy(privacy: &mut Privacy, path: &str, value: &Value) -> Result<(), Problem> {
+    match path {
+        "privacy.storePrompts" => privacy.store_prompts = flag(value, false)?,
+        _ => return Err(Problem::Unknown),
+    }
+    Ok(())
+}
