@@ -4,7 +4,7 @@ use domain::event::paywall::Updated;
 use domain::event::wallet::render_life;
 use domain::id::PaywallId;
 use domain::ledger::entry::KeyUse;
-use domain::paywall::{Change, Paywall};
+use domain::paywall::{Change, Paywall, PaywallError, Section};
 use domain::scope::{Cause, Scope};
 use domain::wallet::Wallet;
 use domain::webhook::catalogue::EventType;
@@ -26,7 +26,33 @@ impl Engine {
         id: PaywallId,
         (patch, may_set_fees): (Value, bool),
     ) -> Result<Paywall, Error> {
-        let work = move |tx: &mut Tx<'_>| update(tx, &cause, id, (&patch, may_set_fees));
+        let edit = move |paywall: &Paywall| paywall.merge(&patch);
+        self.edit_paywall(scope, cause, id, (edit, may_set_fees)).await
+    }
+
+    /// Puts `body` in the place of a section. What changes nothing writes and tells nothing.
+    pub async fn replace_section(
+        &self,
+        scope: Scope,
+        cause: Cause,
+        id: PaywallId,
+        (section, body, may_set_fees): (Section, Value, bool),
+    ) -> Result<Paywall, Error> {
+        let edit = move |paywall: &Paywall| paywall.replace(section, &body);
+        self.edit_paywall(scope, cause, id, (edit, may_set_fees)).await
+    }
+
+    async fn edit_paywall(
+        &self,
+        scope: Scope,
+        cause: Cause,
+        id: PaywallId,
+        (edit, may_set_fees): (
+            impl Fn(&Paywall) -> Result<Option<Change>, PaywallError> + Send + 'static,
+            bool,
+        ),
+    ) -> Result<Paywall, Error> {
+        let work = move |tx: &mut Tx<'_>| update(tx, &cause, id, (&edit, may_set_fees));
         let stored = self.change(scope, work).await?;
         self.forget_paywall(stored.no);
         Ok(stored.paywall)
@@ -63,21 +89,40 @@ fn update(
     tx: &mut Tx<'_>,
     cause: &Cause,
     id: PaywallId,
-    (patch, may_set_fees): (&Value, bool),
+    (edit, may_set_fees): (&impl Fn(&Paywall) -> Result<Option<Change>, PaywallError>, bool),
 ) -> Result<Stored, Error> {
     let scope = tx.scope();
     let stored = find(tx.read()?, &scope, id)?;
-    let Some(mut change) = stored.paywall.merge(patch).map_err(refusal)? else {
+    let Some(change) = edit(&stored.paywall).map_err(refusal)? else {
         return Ok(stored);
     };
     if change.touches_fees() && !may_set_fees {
         let message = "only a key with the role super_admin may set fees";
         return Err(Error::forbidden("permission_denied", message));
     }
+    let carries = stored.paywall.overdraft != change.next.overdraft;
+    let values = shown_changes(&stored.paywall, &change);
+    let stored = publish(tx, cause, stored.no, (change, values))?;
+    if carries {
+        carry_overdraft(tx, cause, &stored.paywall)?;
+    }
+    Ok(stored)
+}
+
+/// Changed fields with their values before and after.
+pub(crate) type Values = (Map<String, Value>, Map<String, Value>);
+
+/// Writes a changed paywall, tells `paywall.updated` and audits it.
+pub(crate) fn publish(
+    tx: &mut Tx<'_>,
+    cause: &Cause,
+    no: i64,
+    (mut change, (previous, next)): (Change, Values),
+) -> Result<Stored, Error> {
+    let scope = tx.scope();
+    let id = change.next.id;
     change.next.updated_at = tx.now();
-    let no = stored.no;
     store::paywalls::set(tx.write()?, &scope, no, &change.next)?;
-    let (previous, next) = shown_changes(&stored.paywall, &change);
     let (before, after) = (json!(previous), json!(next));
     tell(tx, (no, id), EventType::PAYWALL_UPDATED, cause, |data| {
         let updated = Updated {
@@ -89,16 +134,13 @@ fn update(
         };
         updated.data(data, &cause.actor.id)
     })?;
-    if stored.paywall.overdraft != change.next.overdraft {
-        carry_overdraft(tx, cause, &change.next)?;
-    }
     let entity = ("paywall", id.to_string());
     crate::audit::record(tx, cause, "paywall.updated", entity, (Some(before), Some(after)))?;
     Ok(Stored { no, paywall: change.next })
 }
 
 /// The changed fields by their dotted paths, before and after. A paywall holds no secret.
-fn shown_changes(before: &Paywall, change: &Change) -> (Map<String, Value>, Map<String, Value>) {
+fn shown_changes(before: &Paywall, change: &Change) -> Values {
     let values = |paywall: &Paywall| {
         let wire = json!(paywall);
         let value = |path: &String| {

@@ -1,5 +1,6 @@
 //! Trial credit: given once to each wallet user of a paywall, at first sight (paywalls 13).
 
+use domain::amount::Amount;
 use domain::ledger::Refusal;
 use domain::ledger::credit::{self, Credit};
 use domain::ledger::entry::Details;
@@ -11,6 +12,14 @@ use store::paywalls::Stored as StoredPaywall;
 
 use crate::deposits::Origin;
 use crate::error::Error;
+use crate::run::Engine;
+
+impl Engine {
+    /// What a paywall, found under its scope, has given away so far.
+    pub fn trials_granted(&self, paywall: i64) -> Result<Amount, Error> {
+        self.read_now(|read| Ok(store::trials::total(read, paywall)?))
+    }
+}
 
 /// Gives the trial to a user who was just made, if the paywall gives one and has some left.
 pub(crate) fn grant(

@@ -25,6 +25,7 @@ pub mod paywall_holds;
 pub mod paywall_ledger;
 pub mod paywall_owner;
 pub mod paywall_proxy;
+pub mod paywall_sections;
 pub mod paywall_users;
 pub mod paywalls;
 pub mod query;
@@ -71,6 +72,7 @@ pub fn routes() -> route::Routes {
         .merge(paywall_holds::routes())
         .merge(checkout::routes())
         .merge(paywalls::routes())
+        .merge(paywall_sections::routes())
         .merge(paywall_owner::routes())
         .merge(paywall_ledger::routes())
         .merge(customers::routes())

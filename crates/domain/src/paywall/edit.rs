@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::fields::{is_map, is_read_only, section_fields, write};
+use super::fields::{TRIAL_GRANTED, is_map, is_read_only, section_fields, write};
 use super::{
     Block, Caps, Fees, ForwardUser, IdentityScope, Limits, Mode, Models, Payment, Paywall,
     PaywallStatus, Privacy, Rail, Settlement, SettlementMode, Templates, Trial,
@@ -16,6 +16,7 @@ use super::{
 use crate::amount::{Amount, NumberError};
 use crate::currency::{Currency, CurrencyError};
 use crate::id::PaywallId;
+use crate::proxy::{PriceProblem, Pricing};
 use crate::time::{TimeError, Timestamp};
 
 /// What a new paywall gets that its body does not say.
@@ -89,6 +90,8 @@ pub enum Problem {
         "must be an http or https URL in which only {{{{ user }}}} and {{{{ token }}}} are replaced"
     )]
     NotAUrl,
+    #[error("{0}")]
+    Price(PriceProblem),
     #[error("is set by the server")]
     ReadOnly,
     #[error("is fixed when the paywall is made")]
@@ -156,7 +159,8 @@ impl Paywall {
         let before = shown(self);
         for (path, value) in leaves(patch)? {
             if is_read_only(&path) {
-                let same = before.get(&path).unwrap_or(&Value::Null) == value;
+                let shown = before.get(&path).unwrap_or(&Value::Null);
+                let same = shown == value || path == TRIAL_GRANTED;
                 if !same {
                     return Err(PaywallError::new(&path, Problem::ReadOnly));
                 }
@@ -167,6 +171,20 @@ impl Paywall {
         self.check_immutable(&next)?;
         check_between_fields(&next)?;
         Ok(change(&before, next))
+    }
+
+    /// The change that puts `parts` in place of what stands at the named parts. The body is judged
+    /// as a patch is, so that only its own fields can be in it.
+    pub(super) fn put(&self, parts: &[&str], body: &Value) -> Result<Option<Change>, PaywallError> {
+        let mut next = self.clone();
+        for path in parts.iter().flat_map(|part| section_fields(part)) {
+            set(&mut next, path, &Value::Null)?;
+        }
+        for (path, value) in leaves(body)? {
+            set(&mut next, &path, value)?;
+        }
+        check_between_fields(&next)?;
+        Ok(change(&shown(self), next))
     }
 
     fn check_immutable(&self, next: &Paywall) -> Result<(), PaywallError> {
@@ -204,6 +222,7 @@ fn unwritten(birth: Birth) -> Paywall {
         forward_user: ForwardUser::AsIs,
         fees: Fees::default(),
         payment: Payment::default(),
+        pricing: Pricing::default(),
         trial: Trial::default(),
         models: Models::default(),
         limits: Limits::default(),
@@ -236,6 +255,8 @@ fn check_between_fields(paywall: &Paywall) -> Result<(), PaywallError> {
         ("overdraft", Some(paywall.overdraft)),
         ("trial.amount", Some(paywall.trial.amount)),
         ("trial.budget", paywall.trial.budget),
+        ("pricing.requestFee", Some(paywall.pricing.request_fee)),
+        ("pricing.minimumFee", Some(paywall.pricing.minimum_fee)),
     ];
     for (path, amount) in amounts {
         if amount.is_some_and(|amount| amount.places() > paywall.decimals) {
@@ -277,7 +298,7 @@ fn collect_leaves<'a>(
     let fields = section_fields(&path);
     match value {
         _ if is_map(&path) => found.push((path, value)),
-        Value::Object(members) => {
+        Value::Object(members) if !members.is_empty() || !fields.is_empty() => {
             for (name, value) in members {
                 collect_leaves(format!("{path}.{name}"), value, found)?;
             }
@@ -407,6 +428,40 @@ mod tests {
             (json!({"payment": {"rail": "stripe"}}), "payment.rail", P::NotBuilt),
             (json!({"payment": {"topupUrl": "ftp://x"}}), "payment.topupUrl", P::NotAUrl),
             (json!({"payment": {"minAmount": "5"}}), "payment.minAmount", P::NotBuilt),
+            (json!({"metadata": []}), "metadata", P::WrongType("an object")),
+            (json!({"metadata": {"k": big}}), "metadata", P::TooLarge(16_384)),
+            (json!({"version": 2}), "version", P::ReadOnly),
+            (json!({"colour": "red"}), "colour", P::Unknown),
+        ];
+        for (extra, param, problem) in table {
+            let error = create(&extra).unwrap_err();
+            assert_eq!((error.param.as_str(), error.problem), (param, problem), "{extra}");
+        }
+        let error = Paywall::create(&json!([]), Birth::default()).unwrap_err();
+        assert_eq!(error.problem, P::NotAnObject);
+    }
+
+    #[test]
+    fn refuses_settings_of_the_proxy_and_names_the_field() {
+        use Problem as P;
+        let places = Problem::Number(NumberError::TooManyPlaces(6));
+        let table = [
+            (
+                json!({"pricing": {"markupPercent": "-101"}}),
+                "pricing.markupPercent",
+                P::Price(PriceProblem::BelowMinusHundred),
+            ),
+            (
+                json!({"pricing": {"overrides": {"gpt-4.1": {"prompt": "-1"}}}}),
+                "pricing.overrides.gpt-4.1.prompt",
+                P::Price(PriceProblem::Negative),
+            ),
+            (json!({"pricing": {"requestFee": "0.0000001"}}), "pricing.requestFee", places),
+            (
+                json!({"pricing": {"speed": 1}}),
+                "pricing.speed",
+                P::Price(PriceProblem::NoSuchField),
+            ),
             (json!({"trial": {"amount": "-1"}}), "trial.amount", P::Negative),
             (json!({"trial": {"amount": "0.0000001"}}), "trial.amount", places),
             (json!({"trial": {"expiresInDays": 0}}), "trial.expiresInDays", P::NotWhole(1, 36_500)),
@@ -426,6 +481,17 @@ mod tests {
             (json!({"limits": {"speed": 1}}), "limits.speed", P::Unknown),
             (json!({"limits": 5}), "limits", P::WrongType("an object")),
             (json!({"caps": {"userDay": "-0.1"}}), "caps.userDay", P::Negative),
+        ];
+        for (extra, param, problem) in table {
+            let error = create(&extra).unwrap_err();
+            assert_eq!((error.param.as_str(), error.problem), (param, problem), "{extra}");
+        }
+    }
+
+    #[test]
+    fn refuses_lists_styles_and_templates_and_names_the_field() {
+        use Problem as P;
+        let table = [
             (json!({"settlement": {"mode": "lease"}}), "settlement.mode", P::NotBuilt),
             (json!({"settlement": {"batch": 0}}), "settlement.batch", P::NotWhole(1, 10_000)),
             (json!({"models": {"allow": ["gpt-5", "a*b"]}}), "models.allow.1", P::NotAModel),
@@ -464,22 +530,17 @@ mod tests {
             (json!({"fallbacks": {"gpt-5": []}}), "fallbacks", P::NotBuilt),
             (json!({"forwardUser": "all"}), "forwardUser", P::NotOneOf("as_is, hash, drop")),
             (json!({"name": "see http://x.example"}), "name", P::HasUrl),
-            (json!({"metadata": []}), "metadata", P::WrongType("an object")),
-            (json!({"metadata": {"k": big}}), "metadata", P::TooLarge(16_384)),
-            (json!({"version": 2}), "version", P::ReadOnly),
-            (json!({"colour": "red"}), "colour", P::Unknown),
         ];
         for (extra, param, problem) in table {
             let error = create(&extra).unwrap_err();
             assert_eq!((error.param.as_str(), error.problem), (param, problem), "{extra}");
         }
-        let error = Paywall::create(&json!([]), Birth::default()).unwrap_err();
-        assert_eq!(error.problem, P::NotAnObject);
     }
 
     #[test]
     fn every_default_may_be_said() {
         let body = json!({
+            "pricing": {"mode": "tokens", "markupPercent": 10, "overrides": []},
             "forwardUser": "as_is", "identity": {"requireSignedUser": false}, "profile": {},
             "trial": {"amount": 0, "requireCard": false, "budget": null},
             "models": {"allow": [], "aliases": []}, "privacy": {"storePrompts": false},
@@ -512,8 +573,14 @@ mod tests {
             "models": {"aliases": {"fast": "gpt-5-mini"}}});
         let change = paywall().merge(&patch).unwrap().unwrap();
         assert_eq!(change.changed_fields, ["limits.maxRequestsPerModel", "models.aliases"]);
-        let patch = json!({"limits": {"maxRequestsPerModel": {"gpt-5": null}}, "models": null});
+        let patch = json!({"limits": {"maxRequestsPerModel": {"gpt-5": null}}, "models": null,
+            "pricing": {"overrides": {"a": {"prompt": "1"}, "b": {"prompt": "2"}}}});
         let next = change.next.merge(&patch).unwrap().unwrap().next;
+        let patch = json!({"pricing": {"overrides": {"a": null, "b": {"completion": "3"}}}});
+        let last = next.merge(&patch).unwrap().unwrap();
+        assert_eq!(last.changed_fields, ["pricing.overrides"]);
+        let overrides = serde_json::to_value(&last.next.pricing.overrides).unwrap();
+        assert_eq!(overrides, json!({"b": {"completion": "3"}}));
         assert_eq!(next.limits.max_requests_per_model, [("gpt-4.1".to_owned(), 5)].into());
         assert_eq!(next.models, Models::default());
     }

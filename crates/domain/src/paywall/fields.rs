@@ -17,7 +17,7 @@ use crate::time::zone_name;
 const NAME_CHARS_MAX: usize = 100;
 const METADATA_BYTES_MAX: usize = 16 * 1024;
 
-const READ_ONLY: [&str; 9] = [
+const READ_ONLY: [&str; 10] = [
     "id",
     "version",
     "status",
@@ -27,7 +27,11 @@ const READ_ONLY: [&str; 9] = [
     "archiveReason",
     "secretLastFour",
     "livemode",
+    TRIAL_GRANTED,
 ];
+
+/// A figure that is shown with the paywall and is not kept in it.
+pub const TRIAL_GRANTED: &str = "trialGranted";
 
 /// Every field that may be written, by its dotted path. A map is one field.
 const WRITABLE: [&str; 63] = [
@@ -147,6 +151,7 @@ pub fn write(paywall: &mut Paywall, path: &str, value: &Value) -> Result<(), Pay
     let section = path.split_once('.').map_or("", |(section, _)| section);
     match section {
         "fees" => write_fee(&mut paywall.fees, path, value)?,
+        "pricing" => proxy::write_pricing(&mut paywall.pricing, path, value)?,
         "trial" => limits::write_trial(&mut paywall.trial, path, value)?,
         "models" => proxy::write_models(&mut paywall.models, path, value)?,
         "limits" => limits::write_limit(&mut paywall.limits, path, value)?,
@@ -167,7 +172,8 @@ fn write_other(paywall: &mut Paywall, path: &str, value: &Value) -> Result<(), P
         "mode" if given => paywall.mode = one_of(value, "default, shared")?,
         "currency" if given => paywall.currency = Currency::parse(text(value)?)?,
         "decimals" if given => paywall.decimals = read_decimals(value)?,
-        "mode" | "currency" | "decimals" => {}
+        "providers" if !is_empty(value) => return Err(Problem::OwnRoute("providers")),
+        "mode" | "currency" | "decimals" | "providers" => {}
         "timezone" => paywall.timezone = zone_name(if given { text(value)? } else { "UTC" })?,
         "identityScope" => paywall.identity_scope = one_of(value, "environment, paywall")?,
         "forwardUser" => paywall.forward_user = one_of(value, "as_is, hash, drop")?,
@@ -175,8 +181,6 @@ fn write_other(paywall: &mut Paywall, path: &str, value: &Value) -> Result<(), P
         "metadata" => merge_metadata(&mut paywall.metadata, value)?,
         "payment.rail" => paywall.payment.rail = one_of(value, "none, custom, stripe")?,
         "payment.topupUrl" => paywall.payment.topup_url = read_topup_url(value)?,
-        "providers" if !is_empty(value) => return Err(Problem::OwnRoute("providers")),
-        "providers" => {}
         _ => refuse_later(path, value)?,
     }
     Ok(())

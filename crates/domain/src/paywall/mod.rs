@@ -9,6 +9,7 @@ mod edit;
 mod fields;
 mod limits;
 mod models;
+mod section;
 mod settlement;
 mod templates;
 mod topup;
@@ -21,6 +22,7 @@ pub use charge::{ChargeAmountError, charge_amount_from_json, parse_charge_amount
 pub use edit::{Birth, Change, PaywallError, Problem};
 pub use limits::{Caps, Limits, OnShort};
 pub use models::Models;
+pub use section::Section;
 pub use settlement::{Settlement, SettlementMode, Trial};
 pub use templates::{CustomResponse, Templates};
 pub use topup::fill_topup_url;
@@ -29,6 +31,7 @@ pub use user::{ExternalUser, UserError};
 use crate::amount::Amount;
 use crate::currency::Currency;
 use crate::id::PaywallId;
+use crate::proxy::Pricing;
 use crate::time::Timestamp;
 
 /// A paywall as stored and shown.
@@ -51,6 +54,8 @@ pub struct Paywall {
     pub forward_user: ForwardUser,
     pub fees: Fees,
     pub payment: Payment,
+    #[serde(default)]
+    pub pricing: Pricing,
     #[serde(default)]
     pub trial: Trial,
     #[serde(default)]

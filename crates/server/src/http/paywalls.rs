@@ -15,6 +15,7 @@ use super::answer::{Answer, reply};
 use super::call::{Call, Caller};
 use super::cursor;
 use super::paywall_calls::object;
+use super::paywall_sections::judge_url;
 use super::route::{Routes, reads, writes};
 use super::spec::Doc;
 use crate::app::App;
@@ -74,15 +75,9 @@ fn later(routes: Routes) -> Routes {
         (post.clone(), "/v1/paywalls/{id}/copy", "copyPaywall"),
         (get.clone(), "/v1/paywalls/{id}/requests", "listPaywallRequests"),
         (get.clone(), "/v1/paywalls/{id}/requests/{requestId}", "getPaywallRequest"),
-        (get.clone(), "/v1/paywalls/{id}/pricing", "getPricing"),
-        (put.clone(), "/v1/paywalls/{id}/pricing", "setPricing"),
         (get.clone(), "/v1/paywalls/{id}/prices", "listPrices"),
         (post.clone(), "/v1/paywalls/{id}/prices", "createPaywallPrice"),
         (get.clone(), "/v1/paywalls/{id}/prices/{priceId}", "getPaywallPrice"),
-        (get.clone(), "/v1/paywalls/{id}/limits", "getLimits"),
-        (put.clone(), "/v1/paywalls/{id}/limits", "setLimits"),
-        (get.clone(), "/v1/paywalls/{id}/templates", "getTemplates"),
-        (put.clone(), "/v1/paywalls/{id}/templates", "setTemplates"),
         (get.clone(), "/v1/paywalls/{id}/providers", "listProviders"),
         (put.clone(), "/v1/paywalls/{id}/providers/{name}", "setProvider"),
         (delete.clone(), "/v1/paywalls/{id}/providers/{name}", "deleteProvider"),
@@ -115,7 +110,7 @@ fn later(routes: Routes) -> Routes {
 }
 
 /// The operator's fees are set by super admins only.
-fn may_set_fees(call: &Call) -> bool {
+pub fn may_set_fees(call: &Call) -> bool {
     match &call.caller {
         Caller::Key(key) => key.grants.iter().any(|grant| grant == Role::SuperAdmin.as_str()),
         _ => false,
@@ -127,7 +122,7 @@ pub fn id(call: &Call) -> Result<PaywallId, Error> {
 }
 
 async fn create(app: App, call: Call) -> Result<Answer, Error> {
-    let asked = (call.json()?, may_set_fees(&call), call.key_use(None)?);
+    let asked = (settings(&app, &call).await?, may_set_fees(&call), call.key_use(None)?);
     let render = |created: &Created| once(201, &json!(created.paywall), &created.api_key);
     let work = app.engine.create_paywall_once(call.scope, call.cause(), asked, render);
     Ok(Answer::of(work.await?).with("cache-control", "no-store"))
@@ -157,11 +152,21 @@ async fn list(app: App, call: Call) -> Result<Answer, Error> {
 }
 
 async fn read(app: App, call: Call) -> Result<Answer, Error> {
-    Ok(Answer::ok(&app.engine.find_paywall(&call.scope, id(&call)?)?.paywall))
+    let stored = app.engine.find_paywall(&call.scope, id(&call)?)?;
+    let mut body = json!(stored.paywall);
+    body["trialGranted"] = json!(app.engine.trials_granted(stored.no)?);
+    Ok(Answer::ok(&body))
+}
+
+/// The body of a new paywall or of a change, with the URL that Farebox will call judged.
+async fn settings(app: &App, call: &Call) -> Result<Value, Error> {
+    let mut body = call.json()?;
+    judge_url(app, &mut body, "templates.customResponse.url").await?;
+    Ok(body)
 }
 
 async fn update(app: App, call: Call) -> Result<Answer, Error> {
-    let patch = (call.json()?, may_set_fees(&call));
+    let patch = (settings(&app, &call).await?, may_set_fees(&call));
     let paywall = app.engine.update_paywall(call.scope, call.cause(), id(&call)?, patch).await?;
     Ok(Answer::ok(&paywall))
 }

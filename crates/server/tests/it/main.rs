@@ -8,6 +8,7 @@
 mod access;
 mod billing;
 mod clock;
+mod configuration;
 mod harness;
 mod operations;
 mod paywalls;

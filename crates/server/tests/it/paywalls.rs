@@ -373,7 +373,7 @@ async fn keys_open_only_their_own_doors() {
     );
     let (status, _, body) = app.post("/v1/messages", "wrong", &json!({})).await;
     assert_eq!((status, &body["error"]["type"]), (401, &json!("authentication_error")));
-    assert_eq!(app.get(&format!("{path}/limits"), &app.key).await.0, 501);
+    assert_eq!(app.get(&format!("{path}/integrations"), &app.key).await.0, 501);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -446,7 +446,7 @@ async fn a_change_tells_what_changed_and_a_repeat_tells_nothing() {
     for (patch, status) in [
         (json!({ "mode": "shared" }), 409),
         (json!({ "currency": "EUR" }), 409),
-        (json!({ "pricing": { "markupPercent": "20" } }), 501),
+        (json!({ "payment": { "minAmount": "20" } }), 501),
         (json!({ "colour": "red" }), 400),
     ] {
         assert_eq!(app.patch(&path, &app.key, &patch).await.0, status, "{patch}");

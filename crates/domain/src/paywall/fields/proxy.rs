@@ -1,4 +1,4 @@
-//! The fields of `models`, `block`, `templates` and `privacy`: what the proxy lets through and what
+//! The fields of `pricing`, `models`, `block`, `templates` and `privacy`: what the proxy lets through and what
 //! it says where it does not.
 
 use serde_json::Value;
@@ -6,9 +6,30 @@ use serde_json::Value;
 use super::read::{count, flag, merge_by_model, model, models, one_of, one_of_or_none, text};
 use crate::paywall::edit::{PaywallError, Problem};
 use crate::paywall::{Block, BlockStyle, CustomResponse, Models, Privacy, Templates};
+use crate::proxy::Pricing;
 
 const TIMEOUT_MS_MAX: u64 = 5_000;
 const STYLES: &str = "message, error";
+
+/// Overrides are merged by model; each is replaced whole.
+pub fn write_pricing(pricing: &mut Pricing, path: &str, value: &Value) -> Result<(), PaywallError> {
+    let (_, field) = path.split_once('.').unwrap_or_default();
+    let merged = match (field, value) {
+        ("overrides", Value::Object(given)) => {
+            let mut all = serde_json::to_value(&pricing.overrides).unwrap_or_default();
+            if let Some(all) = all.as_object_mut() {
+                all.extend(given.clone());
+            }
+            Some(all)
+        }
+        _ => None,
+    };
+    // The path is the caller's to tell; here only what lies below it.
+    pricing.write(field, merged.as_ref().unwrap_or(value)).map_err(|error| {
+        let below = error.field.strip_prefix(field).unwrap_or_default();
+        PaywallError::new(below.trim_start_matches('.'), Problem::Price(error.problem))
+    })
+}
 
 pub fn write_models(lists: &mut Models, path: &str, value: &Value) -> Result<(), PaywallError> {
     match path {
