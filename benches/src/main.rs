@@ -1,4 +1,5 @@
-//! Measures what Farebox promises about speed and size, beside PostgreSQL on the same machine.
+//! Measures what Farebox promises about speed and size, beside PostgreSQL and nginx on the same
+//! machine.
 //!
 //! `cargo run --release -p farebox-benches -- all` runs everything on loopback and in temporary
 //! folders, prints tables and leaves nothing behind. Each rate is the median of three runs.
@@ -9,6 +10,7 @@ mod http;
 mod load;
 mod memory;
 mod postgres;
+mod proxy;
 mod report;
 mod server;
 mod writer;
@@ -33,10 +35,12 @@ enum Topic {
     Growth,
     /// Memory of a server, and how long it takes to start.
     Memory,
+    /// Calls and streams through the proxy, beside nginx.
+    Proxy,
 }
 
 #[derive(Parser)]
-#[command(about = "Measures Farebox beside PostgreSQL on this machine")]
+#[command(about = "Measures Farebox beside PostgreSQL and nginx on this machine")]
 struct Args {
     #[arg(value_enum, default_value = "all")]
     topics: Vec<Topic>,
@@ -46,6 +50,12 @@ struct Args {
     /// Entries of the grown ledger
     #[arg(long, default_value = "5000000")]
     entries: u64,
+    /// Measure LiteLLM's proxy too; installs it from PyPI into a temporary folder
+    #[arg(long)]
+    litellm: bool,
+    /// Leave Farebox out of the proxy's topic: what nginx and the load can do
+    #[arg(long)]
+    without_farebox: bool,
 }
 
 /// How long and how often everything is measured.
@@ -82,6 +92,10 @@ async fn main() -> anyhow::Result<()> {
     }
     if asks(Topic::Memory) {
         memory::measure(&plan).await?;
+    }
+    if asks(Topic::Proxy) {
+        let sides = proxy::Sides { farebox: !args.without_farebox, litellm: args.litellm };
+        proxy::measure(plan, sides).await?;
     }
     Ok(())
 }

@@ -78,6 +78,17 @@ pub fn ratio(one: u64, other: u64) -> String {
     format!("{}.{}×", tenths / 10, tenths % 10)
 }
 
+/// `one ÷ other` with two decimals, such as `0.85×`.
+pub fn fraction(one: u64, other: u64) -> String {
+    let hundredths = one.saturating_mul(100) / other.max(1);
+    format!("{}.{:02}×", hundredths / 100, hundredths % 100)
+}
+
+/// Microseconds as milliseconds with two decimals.
+pub fn fine_millis(micros: u32) -> String {
+    format!("{}.{:02} ms", micros / 1_000, micros % 1_000 / 10)
+}
+
 /// Microseconds as milliseconds with one decimal.
 pub fn millis(micros: u32) -> String {
     format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100)

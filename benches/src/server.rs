@@ -10,6 +10,8 @@ use anyhow::Context as _;
 use crate::load::Connection;
 
 const READY_TIME_MAX: Duration = Duration::from_secs(30);
+/// The key that may do everything on a server of this module.
+pub const API_KEY: &str = "fbx_benchmark";
 
 pub struct Server {
     child: Child,
@@ -21,14 +23,18 @@ pub struct Server {
 impl Server {
     /// Starts the release binary on `folder` and waits until it is ready.
     pub async fn start(folder: &Path) -> anyhow::Result<Server> {
-        let binary = binary()?;
+        Server::start_with(folder, Command::new(binary()?)).await
+    }
+
+    /// As `start`, with a command that runs the binary in a way of its own.
+    pub async fn start_with(folder: &Path, mut command: Command) -> anyhow::Result<Server> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let began = Instant::now();
-        let child = Command::new(binary)
+        let child = command
             .arg("serve")
             .env("FAREBOX_LISTEN", address.to_string())
             .env("FAREBOX_DATA_DIR", folder)
-            .env("FAREBOX_API_KEY", "fbx_benchmark")
+            .env("FAREBOX_API_KEY", API_KEY)
             .env("FAREBOX_LOG", "error")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -45,13 +51,22 @@ impl Server {
         Ok(server)
     }
 
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A line of the process's status in KiB, such as `VmRSS`.
     pub fn memory_kib(&self, field: &str) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with(field)).context("no such field")?;
-        let number = line.split_whitespace().nth(1).context("no number")?;
-        Ok(number.parse()?)
+        memory_kib(self.child.id(), field)
     }
+}
+
+/// A line of any process's status in KiB.
+pub fn memory_kib(process: u32, field: &str) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find(|line| line.starts_with(field)).context("no such field")?;
+    let number = line.split_whitespace().nth(1).context("no number")?;
+    Ok(number.parse()?)
 }
 
 impl Drop for Server {
@@ -68,7 +83,7 @@ async fn is_ready(address: SocketAddr) -> bool {
 
 /// The release binary beside this one; built when it is missing or old. Both are named, so that
 /// cargo finds the crates that it has compiled for this one.
-fn binary() -> anyhow::Result<PathBuf> {
+pub fn binary() -> anyhow::Result<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let built = Command::new("cargo")
         .args(["build", "--release", "--quiet", "-p", "farebox", "-p", "farebox-benches"])

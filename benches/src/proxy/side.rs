@@ -1,0 +1,148 @@
+//! One way to the provider, and the loads that go along it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::client::{Counted, Load, Wire};
+use super::cores;
+use super::farebox::{Farebox, USERS, user};
+use super::litellm::LiteLlm;
+use super::nginx::Nginx;
+use crate::{Plan, report};
+
+pub const MODEL: &str = "gpt-4o-mini";
+/// Tokens that an answer may have: more than any of ours has.
+const CAP: u64 = 256;
+
+/// What every call of a load asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub prompt: &'static str,
+    pub stream: bool,
+    pub connections: usize,
+}
+
+pub struct Side {
+    pub name: &'static str,
+    plain: SocketAddr,
+    streaming: SocketAddr,
+    key: String,
+    /// The proxy's, where there is one.
+    pub process: Option<u32>,
+}
+
+/// A run, with what it cost the proxy.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    pub counted: Counted,
+    /// Of the proxy, for each call, in nanoseconds.
+    pub used_ns: u64,
+    /// Of the core of the load, in percent.
+    pub load_busy: u64,
+}
+
+impl Side {
+    fn new(name: &'static str, address: SocketAddr) -> Side {
+        let key = "sk-fake".to_owned();
+        Side { name, plain: address, streaming: address, key, process: None }
+    }
+
+    pub fn direct(provider: SocketAddr) -> Side {
+        Side::new("no proxy", provider)
+    }
+
+    pub fn nginx(nginx: &Nginx) -> Side {
+        let process = Some(nginx.process());
+        Side { streaming: nginx.streaming, process, ..Side::new("nginx", nginx.plain) }
+    }
+
+    pub fn lease(farebox: &Farebox) -> Side {
+        Side::paywall("Farebox, lease", farebox, &farebox.lease)
+    }
+
+    pub fn strict(farebox: &Farebox) -> Side {
+        Side::paywall("Farebox, strict", farebox, &farebox.strict)
+    }
+
+    fn paywall(name: &'static str, farebox: &Farebox, key: &str) -> Side {
+        let process = Some(farebox.server.process());
+        Side { key: key.to_owned(), process, ..Side::new(name, farebox.server.address) }
+    }
+
+    pub fn litellm(litellm: &LiteLlm) -> Side {
+        Side::new("LiteLLM", litellm.address)
+    }
+
+    pub fn load(&self, asked: Asked) -> Load {
+        let address = if asked.stream { self.streaming } else { self.plain };
+        // One list for all lanes; each lane starts at a user of its own.
+        let requests = (0..USERS).map(|number| self.request(address, asked, number)).collect();
+        Load { address, connections: asked.connections, requests: Arc::new(requests) }
+    }
+
+    fn request(&self, address: SocketAddr, asked: Asked, number: usize) -> Vec<u8> {
+        let body = json!({
+            "model": MODEL, "max_tokens": CAP, "stream": asked.stream,
+            "messages": [
+                { "role": "system", "content": "You are a polite assistant." },
+                { "role": "user", "content": asked.prompt },
+            ],
+        });
+        let (body, key, user) = (body.to_string(), &self.key, user(number));
+        format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
+             x-paywall-user: {user}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n\
+             {body}",
+            body.len()
+        )
+        .into_bytes()
+    }
+
+    /// What one whole answer says, to see that a side does what is measured.
+    pub async fn sample(&self, asked: Asked) -> anyhow::Result<String> {
+        let load = self.load(asked);
+        let mut wire = Wire::open(load.address).await?;
+        let answer = wire.call(&load.requests[0]).await?;
+        Ok(String::from_utf8_lossy(answer).into_owned())
+    }
+
+    async fn run(&self, load: &Load, length: Duration) -> anyhow::Result<Run> {
+        let used = || self.process.map_or(Ok(0), cores::used_us);
+        let ours = std::process::id();
+        let (before, load_before) = (used()?, cores::used_us(ours)?);
+        let counted = load.run(length).await?;
+        let (after, load_after) = (used()?, cores::used_us(ours)?);
+        let used_ns = (after - before) * 1_000 / counted.calls.max(1);
+        let wall_us = u64::try_from(length.as_micros())?.max(1);
+        Ok(Run { counted, used_ns, load_busy: (load_after - load_before) * 100 / wall_us })
+    }
+}
+
+/// The run with the median rate of each side; the runs of the sides alternate.
+pub async fn alternate(plan: &Plan, sides: &[&Side], asked: Asked) -> anyhow::Result<Vec<Run>> {
+    let loads: Vec<Load> = sides.iter().map(|side| side.load(asked)).collect();
+    let mut all = vec![Vec::new(); sides.len()];
+    for round in 0..=plan.runs {
+        for (at, (side, load)) in sides.iter().zip(&loads).enumerate() {
+            let length = if round == 0 { plan.warm } else { plan.run };
+            let run = side.run(load, length).await?;
+            if round > 0 {
+                all[at].push(run);
+            }
+        }
+    }
+    Ok(all.into_iter().filter_map(middle).collect())
+}
+
+fn middle(mut runs: Vec<Run>) -> Option<Run> {
+    runs.sort_by_key(|run| run.counted.rate);
+    runs.get(runs.len() / 2).copied()
+}
+
+/// The time that a side adds to another's, at a percentile.
+pub fn added(side: u32, direct: u32) -> String {
+    report::fine_millis(side.saturating_sub(direct))
+}
