@@ -3,10 +3,15 @@
 //! Bytes and figures come in, decisions and bytes go out. Nothing here calls a provider, moves
 //! money, reads a clock or keeps anything between two calls.
 
+pub mod ask;
 pub mod book;
 pub mod cost;
 pub mod count;
 mod delta;
+pub mod edit;
+pub mod estimate;
+pub mod hold;
+pub mod measure;
 pub mod price;
 pub mod pricing;
 mod row_body;

@@ -66,7 +66,7 @@ pub enum Unbillable {
 }
 
 /// Places of a user's exact amount: cost 42, markup 9, percent 2.
-pub(super) const EXACT_PLACES: u32 = 53;
+const EXACT_PLACES: u32 = 53;
 const AMOUNT_PLACES: u32 = 9;
 /// 10⁻⁹ of one percent, in a hundred percent.
 const HUNDRED_PERCENT: Amount = Amount::units(100);
@@ -152,23 +152,33 @@ impl Pricing {
         markup: bool,
         output: bool,
     ) -> Result<I256, CostOverflow> {
-        let fee = if output { exact_amount(self.request_fee) } else { I256::ZERO };
         let minimum = if output { exact_amount(self.least()) } else { I256::ZERO };
+        Ok(self.marked(cost, markup, output)?.max(minimum))
+    }
+
+    /// The same before the minimum fee.
+    pub(super) fn marked(
+        &self,
+        cost: Cost,
+        markup: bool,
+        output: bool,
+    ) -> Result<I256, CostOverflow> {
+        let fee = if output { exact_amount(self.request_fee) } else { I256::ZERO };
         if self.mode == PricingMode::Requests {
             return Ok(fee);
         }
         let marked = cost.0.checked_mul(self.multiplier(markup)).ok_or(CostOverflow)?;
-        Ok(marked.checked_add(fee).ok_or(CostOverflow)?.max(minimum))
+        marked.checked_add(fee).ok_or(CostOverflow)
     }
 
     /// What a cost is multiplied with, in units of 10⁻¹¹.
-    pub(super) fn multiplier(&self, markup: bool) -> I256 {
+    fn multiplier(&self, markup: bool) -> I256 {
         let percent = if markup { self.markup_percent } else { Amount::ZERO };
         I256::from((HUNDRED_PERCENT + percent).nanos())
     }
 
     /// The least amount of a request that had output.
-    pub(super) fn least(&self) -> Amount {
+    fn least(&self) -> Amount {
         if self.mode == PricingMode::Hybrid { self.minimum_fee } else { Amount::ZERO }
     }
 }

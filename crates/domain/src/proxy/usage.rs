@@ -217,6 +217,9 @@ struct TierOnly<'a> {
 /// Reads a whole answer; `None` where it is no JSON object of the protocol
 /// (`provider_bad_response`).
 pub fn answer(protocol: Protocol, body: &[u8]) -> Option<Answer> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
     match protocol {
         Protocol::Messages => messages_answer(body),
         Protocol::Chat | Protocol::Completions | Protocol::Embeddings => chat_answer(body),
@@ -446,6 +449,7 @@ mod tests {
         assert_eq!(read.service_tier.as_deref(), Some("standard"));
         assert_eq!(read.usage.unwrap().quantities.prompt_tokens(), 3);
         assert_eq!(answer(Protocol::Chat, b"<html>"), None);
+        assert_eq!(answer(Protocol::Chat, b"[]"), None);
         assert_eq!(answer(Protocol::Chat, b"{\"usage\":null}").unwrap(), Answer::default());
     }
 }

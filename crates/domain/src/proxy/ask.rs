@@ -1,0 +1,329 @@
+//! A request's body, read once for what pricing and forwarding need (paywalls 16.2, 17).
+//!
+//! The body itself is kept and passed on as it came (`edit`); nothing here judges a wallet.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::count::Text;
+use super::measure::{Measure, each_element};
+use super::usage::Protocol;
+
+/// What a request asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    pub model: String,
+    pub stream: bool,
+    /// `stream_options.include_usage`
+    pub wants_usage: bool,
+    /// The two fields in which a client can cap the output.
+    pub max_tokens: Option<u64>,
+    pub max_completion_tokens: Option<u64>,
+    /// How often an output is made: `n` or `best_of`, times the prompts of a completion.
+    pub choices: u64,
+    pub user: Option<String>,
+    pub service_tier: Option<String>,
+    /// The answer may be spoken.
+    pub wants_audio: bool,
+    pub measure: Measure,
+}
+
+/// Why a body is refused (400 `invalid_request`).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{param}: {problem}")]
+pub struct AskError {
+    /// The member; empty for the body itself.
+    pub param: &'static str,
+    pub problem: AskProblem,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskProblem {
+    #[error("the body is not a JSON object that can be read: {0}")]
+    NotJson(String),
+    #[error("is required")]
+    Missing,
+    #[error("must be a string that is not empty")]
+    NotAString,
+    #[error("must be a list")]
+    NotAList,
+    #[error("must be true or false")]
+    NotABoolean,
+    #[error("must be a whole number of at least {0}")]
+    NotWhole(u64),
+}
+
+/// Known members. A member that stands there twice is refused: we and the provider might each read
+/// another one.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Body<'a> {
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stream: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stream_options: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    max_completion_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    n: Option<&'a RawValue>,
+    #[serde(borrow)]
+    best_of: Option<&'a RawValue>,
+    #[serde(borrow)]
+    user: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
+    #[serde(borrow)]
+    modalities: Option<&'a RawValue>,
+    #[serde(borrow)]
+    messages: Option<&'a RawValue>,
+    #[serde(borrow)]
+    system: Option<&'a RawValue>,
+    #[serde(borrow)]
+    prompt: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_control: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tools: Option<&'a RawValue>,
+    #[serde(borrow)]
+    functions: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response_format: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+}
+
+impl Ask {
+    pub fn read(protocol: Protocol, body: &[u8]) -> Result<Ask, AskError> {
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(refused("", AskProblem::NotJson("it is no object".to_owned())));
+        }
+        let body: Body<'_> = serde_json::from_slice(body)
+            .map_err(|error| refused("", AskProblem::NotJson(error.to_string())))?;
+        let model = string(body.model, "model")?;
+        let model = model.ok_or_else(|| refused("model", AskProblem::Missing))?;
+        let (measure, prompts) = body.measure(protocol)?;
+        let times = whole(body.n, "n", 1)?.max(whole(body.best_of, "best_of", 1)?).unwrap_or(1);
+        Ok(Ask {
+            model,
+            stream: flag(body.stream, "stream")?,
+            wants_usage: body.wants_usage(),
+            max_tokens: whole(body.max_tokens, "max_tokens", 0)?,
+            max_completion_tokens: whole(body.max_completion_tokens, "max_completion_tokens", 0)?,
+            choices: times.saturating_mul(prompts),
+            user: body.user.and_then(text),
+            service_tier: body.service_tier.and_then(text),
+            wants_audio: body.modalities.is_some_and(|list| list.get().contains("\"audio\"")),
+            measure,
+        })
+    }
+
+    /// The client's own cap on each output; the larger one where it gave two.
+    pub fn output_cap(&self) -> Option<u64> {
+        self.max_tokens.max(self.max_completion_tokens)
+    }
+}
+
+impl Body<'_> {
+    fn wants_usage(&self) -> bool {
+        let options = self.stream_options.map(RawValue::get).map(serde_json::from_str);
+        options.and_then(Result::ok).and_then(|o: StreamOptions| o.include_usage).unwrap_or(false)
+    }
+
+    /// The prompt, and how many prompts there are.
+    fn measure(&self, protocol: Protocol) -> Result<(Measure, u64), AskError> {
+        let mut measure = Measure::default();
+        let mut prompts = 1;
+        match protocol {
+            Protocol::Chat | Protocol::Messages => {
+                let messages = present(self.messages)
+                    .ok_or_else(|| refused("messages", AskProblem::Missing))?;
+                if !measure.add_messages(messages) {
+                    return Err(refused("messages", AskProblem::NotAList));
+                }
+            }
+            Protocol::Completions => prompts = add_prompts(&mut measure, self.prompt, "prompt")?,
+            Protocol::Embeddings => {
+                add_prompts(&mut measure, self.input, "input")?;
+            }
+        }
+        if let Some(system) = present(self.system) {
+            measure.add_content(system, 0);
+        }
+        if let Some(control) = present(self.cache_control) {
+            measure.add_caching(control);
+        }
+        for json in [self.tools, self.functions, self.response_format].into_iter().flatten() {
+            add_schema(&mut measure, json.get());
+        }
+        Ok((measure, prompts))
+    }
+}
+
+fn add_schema(measure: &mut Measure, json: &str) {
+    measure.add_json(json);
+    if json.contains("\"cache_control\"") {
+        measure.add_caching(json);
+    }
+}
+
+/// A string, a list of strings, or tokens: each number of those has at least one digit.
+fn add_prompts(
+    measure: &mut Measure,
+    value: Option<&RawValue>,
+    param: &'static str,
+) -> Result<u64, AskError> {
+    let json = present(value).ok_or_else(|| refused(param, AskProblem::Missing))?;
+    let (mut strings, mut lists) = (0, 0);
+    each_element(json, |element| match element.as_bytes().first() {
+        Some(b'"') => strings += 1,
+        Some(b'[') => lists += 1,
+        _ => {}
+    });
+    if json.starts_with('"') || strings > 0 {
+        measure.add_text(json);
+    } else {
+        measure.add_json(json);
+    }
+    Ok(1.max(strings + lists))
+}
+
+fn refused(param: &'static str, problem: AskProblem) -> AskError {
+    AskError { param, problem }
+}
+
+/// JSON `null` is as good as absent.
+fn present(value: Option<&RawValue>) -> Option<&str> {
+    value.map(RawValue::get).filter(|json| *json != "null")
+}
+
+fn text(value: &RawValue) -> Option<String> {
+    serde_json::from_str::<Text<'_>>(value.get()).ok().map(Text::into_string)
+}
+
+fn string(value: Option<&RawValue>, param: &'static str) -> Result<Option<String>, AskError> {
+    let Some(value) = value.filter(|value| value.get() != "null") else { return Ok(None) };
+    let text = text(value).filter(|text| !text.is_empty());
+    text.map(Some).ok_or_else(|| refused(param, AskProblem::NotAString))
+}
+
+fn flag(value: Option<&RawValue>, param: &'static str) -> Result<bool, AskError> {
+    match present(value) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(refused(param, AskProblem::NotABoolean)),
+    }
+}
+
+fn whole(
+    value: Option<&RawValue>,
+    param: &'static str,
+    least: u64,
+) -> Result<Option<u64>, AskError> {
+    let Some(json) = present(value) else { return Ok(None) };
+    let number = json.parse().ok().filter(|number| *number >= least);
+    number.map(Some).ok_or_else(|| refused(param, AskProblem::NotWhole(least)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn chat(body: &serde_json::Value) -> Result<Ask, AskError> {
+        Ask::read(Protocol::Chat, body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_chat_request_is_read_once_for_all() {
+        let ask = chat(&json!({
+            "model": "gpt-5", "messages": [{"role": "user", "content": "hello"}], "stream": true,
+            "stream_options": {"include_usage": true}, "max_completion_tokens": 9, "n": 2,
+            "user": "ann", "service_tier": "flex", "modalities": ["text", "audio"],
+            "tools": [{"a": 1}], "response_format": {"b": 2}, "temperature": 0.7,
+        }))
+        .unwrap();
+        let measure = Measure { text_bytes: 5 + 9 + 7, messages: 1, ..Measure::default() };
+        let expected = Ask {
+            model: "gpt-5".into(),
+            stream: true,
+            wants_usage: true,
+            max_tokens: None,
+            max_completion_tokens: Some(9),
+            choices: 2,
+            user: Some("ann".into()),
+            service_tier: Some("flex".into()),
+            wants_audio: true,
+            measure,
+        };
+        assert_eq!(ask, expected);
+    }
+
+    #[test]
+    fn what_is_not_said_has_its_default() {
+        let ask = chat(&json!({"model": "m", "messages": [], "stream": null, "n": null})).unwrap();
+        let expected = Ask { model: "m".into(), choices: 1, ..Ask::default() };
+        assert_eq!(ask, expected);
+        assert_eq!(ask.output_cap(), None);
+    }
+
+    #[test]
+    fn a_wrong_member_is_named() {
+        let table = [
+            (json!({"messages": []}), "model"),
+            (json!({"model": "", "messages": []}), "model"),
+            (json!({"model": 5, "messages": []}), "model"),
+            (json!({"model": "m"}), "messages"),
+            (json!({"model": "m", "messages": "hi"}), "messages"),
+            (json!({"model": "m", "messages": [], "stream": 1}), "stream"),
+            (json!({"model": "m", "messages": [], "n": 0}), "n"),
+            (json!({"model": "m", "messages": [], "max_tokens": -1}), "max_tokens"),
+            (json!({"model": "m", "messages": [], "max_tokens": 1.5}), "max_tokens"),
+            (json!([]), ""),
+        ];
+        for (body, param) in table {
+            assert_eq!(chat(&body).map_err(|error| error.param), Err(param), "{body}");
+        }
+        for body in ["", "{", "nul", r#"{"model":"a","model":"b","messages":[]}"#] {
+            let refused = Ask::read(Protocol::Chat, body.as_bytes()).unwrap_err();
+            assert!(matches!(refused.problem, AskProblem::NotJson(_)), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_larger_of_two_caps_bounds_the_output() {
+        let both = json!({"model": "m", "messages": [], "max_tokens": 5,
+            "max_completion_tokens": 9});
+        assert_eq!(chat(&both).unwrap().output_cap(), Some(9));
+    }
+
+    #[test]
+    fn other_endpoints_have_their_own_prompts() {
+        let table = [
+            (Protocol::Completions, json!({"model": "m", "prompt": "hello"}), 5, 1),
+            (Protocol::Completions, json!({"model": "m", "prompt": ["ab", "c"], "n": 3}), 3, 6),
+            (Protocol::Completions, json!({"model": "m", "prompt": [1, 22]}), 6, 1),
+            (Protocol::Embeddings, json!({"model": "m", "input": ["ab", "c"]}), 3, 1),
+            (
+                Protocol::Messages,
+                json!({"model": "m", "max_tokens": 5, "system": "sys", "messages": []}),
+                3,
+                1,
+            ),
+        ];
+        for (protocol, body, bytes, choices) in table {
+            let ask = Ask::read(protocol, body.to_string().as_bytes()).unwrap();
+            assert_eq!((ask.measure.text_bytes, ask.choices), (bytes, choices), "{body}");
+        }
+        let missing = Ask::read(Protocol::Embeddings, br#"{"model":"m"}"#).unwrap_err();
+        assert_eq!(missing.param, "input");
+    }
+}
