@@ -15,6 +15,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use crate::document;
+
 const FIRST_KEY: &str = "test-key-of-the-first-tenant";
 const OTHER_KEY: &str = "test-key-of-the-other-tenant";
 /// 32 bytes in base64, for secrets at rest.
@@ -73,7 +75,7 @@ impl TestApp {
             scope,
             other_scope,
             engine,
-            client: reqwest::Client::new(),
+            client: client(),
             serving,
             _folder: folder,
         }
@@ -88,7 +90,8 @@ impl TestApp {
         headers: &[(&str, &str)],
         body: Option<Vec<u8>>,
     ) -> Reply {
-        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        let (name, url) = (method.as_str().to_owned(), format!("{}{path}", self.base));
+        let mut request = self.client.request(method, url);
         request = request.header("x-api-key", key);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -99,7 +102,10 @@ impl TestApp {
         let answer = request.send().await.unwrap();
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let bytes = answer.bytes().await.unwrap();
-        (status, headers, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let kind = headers.get("content-type").and_then(|kind| kind.to_str().ok());
+        document::check(&name, path, status, (kind.unwrap_or_default(), &body));
+        (status, headers, body)
     }
 
     pub async fn get(&self, path: &str, key: &str) -> Reply {
@@ -153,6 +159,12 @@ impl Drop for TestApp {
         self.serving.abort();
         self.engine.close();
     }
+}
+
+/// Answers are looked at as they are: nothing is followed.
+fn client() -> reqwest::Client {
+    let policy = reqwest::redirect::Policy::none();
+    reqwest::Client::builder().redirect(policy).no_proxy().build().unwrap()
 }
 
 fn text(body: &Value) -> Vec<u8> {

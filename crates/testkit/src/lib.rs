@@ -4,10 +4,12 @@
 #![expect(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
+    clippy::panic,
     reason = "a harness that cannot start must fail the test"
 )]
 
 pub mod app;
+pub mod document;
 
 pub use app::{Reply, TestApp};
 

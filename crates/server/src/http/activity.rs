@@ -48,12 +48,30 @@ struct Conditions {
     end_time: Option<Timestamp>,
 }
 
+/// Its fields stand side by side: a flattened struct would not say which one is wrong.
 #[derive(Deserialize)]
 struct SearchBody {
     limit: Option<u32>,
     cursor: Option<String>,
-    #[serde(flatten)]
-    conditions: Conditions,
+    action: Option<String>,
+    actor_id: Option<String>,
+    entity_type: Option<String>,
+    entity_id: Option<String>,
+    start_time: Option<Timestamp>,
+    end_time: Option<Timestamp>,
+}
+
+impl SearchBody {
+    fn conditions(self) -> Conditions {
+        Conditions {
+            action: self.action,
+            actor_id: self.actor_id,
+            entity_type: self.entity_type,
+            entity_id: self.entity_id,
+            start_time: self.start_time,
+            end_time: self.end_time,
+        }
+    }
 }
 
 /// Where a page ends, and what it was a page of.
@@ -97,7 +115,7 @@ async fn search(app: App, call: Call) -> Result<Answer, Error> {
     }
     let (conditions, below) = match body.cursor.as_deref().map(Cursor::read).transpose()? {
         Some(cursor) => (cursor.conditions, Some(cursor.below)),
-        None => (body.conditions, None),
+        None => (body.conditions(), None),
     };
     let (rows, next) = app.engine.audit_page(call.scope, conditions.wanted(below), limit).await?;
     let next = next.map(|below| Cursor { below, conditions }.write());

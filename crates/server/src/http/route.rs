@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Response};
@@ -16,6 +16,7 @@ use domain::place::EnvNo;
 use domain::role::{Entity, Grant, Needs, grants_permit};
 use domain::scope::Scope;
 use engine::{Class, Error, Fault};
+use http_body_util::BodyExt as _;
 
 use super::answer::Answer;
 use super::call::{Call, Caller};
@@ -25,6 +26,8 @@ use crate::app::App;
 
 /// Largest body outside the proxy.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// What is read of a larger body before the connection ends.
+const DROPPED_BYTES_MAX: usize = 32 << 20;
 
 /// Whose words an error has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -186,10 +189,35 @@ async fn handle(
 }
 
 async fn read_body(body: Body) -> Result<Bytes, Error> {
-    axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
-        let message = format!("the body is larger than {BODY_BYTES_MAX} bytes or broke off");
-        Fault::new(Class::TooLarge, "request_too_large", message).into()
-    })
+    if body.size_hint().upper().is_some_and(|bytes| bytes <= BODY_BYTES_MAX as u64) {
+        return axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| broken_body());
+    }
+    read_long_body(body).await
+}
+
+/// A body that says no length, or a large one. What is too much is read and dropped, up to a bound:
+/// many clients see no answer before they have sent everything.
+async fn read_long_body(mut body: Body) -> Result<Bytes, Error> {
+    let (mut kept, mut seen) = (Vec::new(), 0_usize);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| broken_body())?.into_data() else { continue };
+        seen = seen.saturating_add(data.len());
+        if seen <= BODY_BYTES_MAX {
+            kept.extend_from_slice(&data);
+        }
+        if seen > DROPPED_BYTES_MAX {
+            break;
+        }
+    }
+    if seen > BODY_BYTES_MAX {
+        let message = format!("the body is larger than {BODY_BYTES_MAX} bytes");
+        return Err(Fault::new(Class::TooLarge, "request_too_large", message).into());
+    }
+    Ok(kept.into())
+}
+
+fn broken_body() -> Error {
+    Error::invalid("body", "the body broke off")
 }
 
 /// The scope of a request that names no tenant.

@@ -230,7 +230,7 @@ async fn get(app: App, call: Call) -> Result<Answer, Error> {
     let expanded = Expanded {
         delivery: view(&app, &call, &one),
         event: expand.split(',').any(|name| name == "event").then_some(event).flatten(),
-        attempts: expand
+        attempt_log: expand
             .split(',')
             .any(|name| name == "attempts")
             .then(|| attempts.iter().map(attempt_view).collect()),
@@ -244,8 +244,9 @@ struct Expanded {
     delivery: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<Value>,
+    /// Beside `attempts`, which counts them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    attempts: Option<Vec<Value>>,
+    attempt_log: Option<Vec<Value>>,
 }
 
 /// The stored body, of a test its own.

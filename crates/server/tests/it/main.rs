@@ -6,14 +6,17 @@
 )]
 
 mod access;
+mod answers;
 mod billing;
 mod clock;
 mod configuration;
+mod fuzz;
 mod harness;
 mod operations;
 mod paywalls;
 mod proof;
 mod webhooks;
+mod world;
 
 use domain::scope::Cause;
 use serde_json::json;

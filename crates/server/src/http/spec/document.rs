@@ -75,7 +75,8 @@ fn operation(route: &Route) -> Value {
         "security": security(route.access),
         "responses": responses(route, shape.as_ref()),
     });
-    let parameters = parameters(route);
+    let mut parameters = parameters(route);
+    parameters.extend(shapes::query(route.doc.operation));
     if !parameters.is_empty() {
         operation["parameters"] = json!(parameters);
     }
@@ -93,6 +94,7 @@ fn body(route: &Route, shape: Option<&Shape>) -> Option<Value> {
     let takes = [Method::POST, Method::PUT, Method::PATCH].contains(&route.method);
     match shape {
         Some(shape) => shape.body.clone(),
+        // A call that is not built takes anything and refuses it.
         None => takes.then(schema::any_object),
     }
 }
@@ -135,51 +137,80 @@ fn parameters(route: &Route) -> Vec<Value> {
 
 fn responses(route: &Route, shape: Option<&Shape>) -> Value {
     let mut responses = Map::new();
-    let status = shape.map_or(200, |shape| shape.status);
-    let answer = match shape {
-        Some(shape) => shape.answer.clone(),
-        None => Some(json!({})),
-    };
-    let mut success = json!({ "description": route.doc.summary });
-    if let Some(schema) = answer {
-        success["content"] = json!({ "application/json": { "schema": schema } });
+    if let Some(shape) = shape {
+        let mut success = json!({ "description": route.doc.summary });
+        if let Some(content) = &shape.answer {
+            success["content"] = content.clone();
+        }
+        responses.insert(shape.status.to_string(), success);
     }
-    responses.insert(status.to_string(), success);
-    for (status, description) in errors(route) {
-        let schema = schema::named(match route.access {
-            Access::Paywall => "PaywallError",
-            _ => "Error",
-        });
-        let content = json!({ "application/json": { "schema": schema } });
-        let refused = json!({ "description": description, "content": content });
-        responses.insert((*status).to_owned(), refused);
+    let content = json!({ "application/json": { "schema": refusal(route) } });
+    for status in refusals(route, shape.is_some()) {
+        let refused = json!({ "description": meaning(status), "content": content });
+        responses.insert(status.to_owned(), refused);
+    }
+    for (status, media) in pages(route.doc.operation) {
+        let content = if media.is_empty() { json!({}) } else { schema::answer(media) };
+        let page = json!({ "description": meaning(status), "content": content });
+        responses.insert((*status).to_owned(), page);
     }
     Value::Object(responses)
 }
 
-type Errors = &'static [(&'static str, &'static str)];
-
-fn errors(route: &Route) -> Errors {
-    const PUBLIC: Errors = &[("503", "The process cannot take work now")];
-    const READS: Errors = &[
-        ("400", "The request is wrong"),
-        ("401", "The key is missing or unknown"),
-        ("403", "The key may not do this"),
-        ("404", "There is no such thing here"),
-        ("503", "The process cannot take work now"),
-    ];
-    const WRITES: Errors = &[
-        ("400", "The request is wrong"),
-        ("401", "The key is missing or unknown"),
-        ("403", "The key may not do this"),
-        ("404", "There is no such thing here"),
-        ("409", "The state of the thing does not allow it"),
-        ("422", "The idempotency key was used with another body"),
-        ("503", "The change cannot be recorded now; nothing was written"),
-    ];
+/// The shape of every refusal: which surface the route speaks, or whichever the credential speaks.
+fn refusal(route: &Route) -> Value {
     match route.access {
-        Access::Public => PUBLIC,
-        _ if route.method == Method::GET => READS,
-        _ => WRITES,
+        Access::Paywall if route.path.contains("/messages") => schema::named("MessagesError"),
+        Access::Paywall => schema::named("PaywallError"),
+        Access::Either(_) => {
+            let both = ["Error", "PaywallError"].map(schema::named);
+            json!({ "anyOf": both })
+        }
+        Access::Key(_) | Access::Public => schema::named("Error"),
+    }
+}
+
+fn refusals(route: &Route, built: bool) -> Vec<&'static str> {
+    let mut all = vec!["503"];
+    if route.access != Access::Public {
+        all.extend(["400", "401", "403", "404", "413"]);
+        if route.method != Method::GET {
+            all.extend(["409", "422"]);
+        }
+    } else if route.path.contains('{') {
+        all.push("400");
+    }
+    if !built {
+        all.push("501");
+    }
+    all.extend(shapes::refusals(route.doc.operation));
+    all.sort_unstable();
+    all
+}
+
+/// Answers that are no refusals in JSON, although not the success either.
+fn pages(operation: &str) -> &'static [(&'static str, &'static str)] {
+    match operation {
+        "openCheckout" => &[("303", ""), ("404", "text/html"), ("410", "text/html")],
+        "readyz" => &[("503", "NotReady")],
+        _ => &[],
+    }
+}
+
+fn meaning(status: &str) -> &'static str {
+    match status {
+        "303" => "Where the money is paid in",
+        "400" => "The request is wrong; the field is named",
+        "401" => "The key is missing or unknown",
+        "402" => "There is not enough money",
+        "403" => "The key may not do this",
+        "404" => "There is no such thing here",
+        "409" => "The state of the thing does not allow it",
+        "410" => "It was there, and is not any more",
+        "413" => "The body is too large",
+        "422" => "The idempotency key was used with another body",
+        "429" => "Too much at a time; retry-after says when to come again",
+        "501" => "Not built in this version; nothing was changed",
+        _ => "The process cannot take work now; nothing was written",
     }
 }

@@ -1,146 +1,81 @@
-//! Bodies and answers of the calls, by the name of the call.
+//! Bodies and answers of the calls, by the name of the call; and the schemas that they name.
 
-mod nouns;
+mod answers;
+mod bodies;
+mod calls;
+mod queries;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::schema::{
-    amount, any_object, boolean, id, integer, list, metadata, named, nullable, object, one_of,
-    text, time,
-};
+use super::schema::{answer, named, parameters, words};
 
-/// What a call takes and gives. Without an entry the body is any object.
+/// What a call takes and gives.
 pub struct Shape {
     pub status: u16,
     pub body: Option<Value>,
+    /// By media type.
     pub answer: Option<Value>,
 }
 
-fn shape(status: u16, body: Option<Value>, answer: Value) -> Shape {
-    Shape { status, body, answer: Some(answer) }
+pub fn of(operation: &str) -> Option<Shape> {
+    let call = calls::ALL.iter().find(|call| call.0 == bare(operation))?;
+    let (_, status, body, given) = *call;
+    let body = (!body.is_empty()).then(|| match body {
+        "object" => super::schema::any_object(),
+        name => named(name),
+    });
+    Some(Shape { status, body, answer: (!given.is_empty()).then(|| answer(given)) })
 }
 
-pub fn of(operation: &str) -> Option<Shape> {
-    Some(match operation {
-        "livez" | "readyz" | "health" | "healthPost" => {
-            shape(200, None, object(&[("status", text()), ("rules?", list(&text()))]))
-        }
-        "getTestClock" => shape(200, None, named("TestClock")),
-        "createTestClock" => {
-            let body = object(&[("at?", time()), ("frozen?", boolean())]);
-            shape(201, Some(body), named("TestClock"))
-        }
-        "advanceTestClock" => {
-            let body = object(&[("to?", time()), ("by?", text())]);
-            shape(200, Some(body), named("TestClock"))
-        }
-        "deleteTestClock" => Shape { status: 204, body: None, answer: None },
-        "verifyLedger" => shape(200, None, named("Proof")),
-        "chargeUser" => shape(200, Some(named("Movement")), named("Charged")),
-        "depositBalance" => shape(200, Some(named("Movement")), named("Deposited")),
-        _ => return nouns::of(operation),
-    })
+/// The parameters that a call reads from its query.
+pub fn query(operation: &str) -> Vec<Value> {
+    let found = queries::ALL.iter().find(|(name, _)| *name == bare(operation));
+    found.map(|(_, text)| parameters(text)).unwrap_or_default()
+}
+
+/// Statuses that only some calls have.
+pub fn refusals(operation: &str) -> Vec<&'static str> {
+    let found = calls::REFUSALS.iter().filter(|(_, calls)| calls.contains(&bare(operation)));
+    found.map(|(status, _)| *status).collect()
+}
+
+/// A call that names the user in the path is the call without.
+fn bare(operation: &str) -> &str {
+    operation.strip_suffix("OfUser").unwrap_or(operation)
 }
 
 /// Schemas that shapes refer to by name.
 pub fn components() -> Vec<(&'static str, Value)> {
-    vec![
-        ("Error", error()),
-        ("PaywallError", paywall_error()),
-        (
-            "Pagination",
-            object(&[("total", integer()), ("limit", integer()), ("offset", integer())]),
-        ),
-        ("TestClock", test_clock()),
-        ("Proof", proof()),
-        ("Movement", movement()),
-        ("Charged", charged()),
-        ("Deposited", deposited()),
-    ]
-    .into_iter()
-    .chain(nouns::components())
-    .collect()
+    let all = answers::ALL.iter().chain(bodies::ALL);
+    let mut all: Vec<(&str, Value)> = all.map(|(name, text)| (*name, words(text))).collect();
+    let results = ["Charged", "Blocked", "PaywallError"].map(named);
+    all.push(("BatchResult", json!({ "anyOf": results })));
+    all
 }
 
-fn error() -> Value {
-    object(&[
-        ("code", text()),
-        ("message", text()),
-        ("http_status_code", integer()),
-        ("request_id", id("req")),
-        ("param?", text()),
-        ("details?", any_object()),
-    ])
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn paywall_error() -> Value {
-    let error = object(&[
-        ("message", text()),
-        ("type", text()),
-        ("param", nullable(text())),
-        ("code", text()),
-        ("request_id", id("req")),
-    ]);
-    object(&[("error", error), ("paywall?", any_object())])
-}
+    #[test]
+    fn a_call_has_a_shape_when_it_is_built_and_none_when_it_is_not() {
+        for route in &crate::http::routes().all {
+            let says = route.doc.summary.to_lowercase();
+            let later = says.contains("not built") || says.contains("(later)");
+            let shape = of(route.doc.operation);
+            assert_eq!(shape.is_none(), later, "{} {}", route.method, route.path);
+        }
+    }
 
-fn test_clock() -> Value {
-    object(&[
-        ("environment_id", id("env")),
-        ("mode", one_of(&["real", "running", "frozen"])),
-        ("now", time()),
-        ("next_due_at", nullable(time())),
-        ("live", boolean()),
-    ])
-}
-
-fn proof() -> Value {
-    let finding = object(&[
-        ("rule", text()),
-        ("id", nullable(text())),
-        ("position", nullable(integer())),
-        ("message", text()),
-    ]);
-    object(&[
-        ("environment_id", id("env")),
-        ("balanced", boolean()),
-        ("entries", integer()),
-        ("events", integer()),
-        ("wallets", integer()),
-        ("last_position", integer()),
-        ("totals", any_object()),
-        ("findings_total", integer()),
-        ("findings", list(&finding)),
-    ])
-}
-
-fn movement() -> Value {
-    object(&[("amount", amount()), ("user?", text()), ("metadata?", any_object())])
-}
-
-fn charged() -> Value {
-    object(&[
-        ("success", boolean()),
-        ("message", text()),
-        ("activityId", id("wtxn")),
-        ("status?", text()),
-        ("amount?", amount()),
-        ("currency?", text()),
-        ("balance?", text()),
-        ("balanceFormatted?", text()),
-        ("settlementReference?", text()),
-        ("reason?", text()),
-        ("actionUrl?", text()),
-    ])
-}
-
-fn deposited() -> Value {
-    object(&[
-        ("balanceFormatted", text()),
-        ("balance", text()),
-        ("activityId", id("wtxn")),
-        ("amount", amount()),
-        ("currency", text()),
-        ("metadata?", metadata()),
-    ])
+    #[test]
+    fn every_line_of_the_tables_is_of_a_call_that_exists() {
+        let routes = crate::http::routes();
+        let is_there = |name: &str| routes.all.iter().any(|route| route.doc.operation == name);
+        let lines = calls::ALL.iter().map(|line| line.0);
+        let refused = calls::REFUSALS.iter().flat_map(|(_, calls)| calls.iter().copied());
+        let asked = queries::ALL.iter().map(|line| line.0);
+        for name in lines.chain(refused).chain(asked) {
+            assert!(is_there(name), "{name}");
+        }
+    }
 }
