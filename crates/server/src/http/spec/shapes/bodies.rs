@@ -59,8 +59,8 @@ pub const ALL: &[(&str, &str)] = &[
          wallet_type:text? conversion_rate:decimal topup_conversion_rate:decimal \
          initial_credits_to_load:decimal initial_credits_to_load_expiry_date:int? \
          initial_credits_expiry_date_utc:time? alert_settings:AlertSettingsBody? \
-         auto_topup:AutoTopupBody? config:WalletConfigBody? overdraft_limit:decimal price_unit:text? \
-         metadata:map? idempotency_key:text?",
+         auto_topup:AutoTopupBody? config:WalletConfigBody? overdraft_limit:decimal \
+         price_unit:text? metadata:map? idempotency_key:text?",
     ),
     (
         "WalletPatch",
