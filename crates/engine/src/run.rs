@@ -54,7 +54,7 @@ pub struct Engine {
     forgets: AtomicU64,
     /// Deliveries that commits leased to this process; taken once by the delivery step.
     handovers: Mutex<Option<mpsc::UnboundedReceiver<Vec<Handover>>>>,
-    /// Rises with every commit, for readers of the feed that wait.
+    /// Number of the newest durable commit, for whoever waits for one.
     commits: watch::Sender<u64>,
     /// Held while a test clock moves.
     pub(crate) moving: tokio::sync::Mutex<()>,
@@ -127,17 +127,29 @@ impl Engine {
         receiver.await.unwrap_or(Err(Error::Store(store::Error::Unavailable)))
     }
 
-    /// Reads one snapshot on a thread that may block.
+    /// Reads one snapshot on a thread that may block; answers when what it read is durable.
     pub async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(Read<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let database = self.database.clone();
         let done = tokio::task::spawn_blocking(move || database.read(work)).await;
+        self.durable().await;
         done.unwrap_or(Err(Error::Store(store::Error::Unavailable)))
     }
 
-    /// Reads on this thread; for look-ups by key that take microseconds.
+    /// Waits until everything that could be read before is on disk: no answer tells of what a power
+    /// cut could take back.
+    pub async fn durable(&self) {
+        let seen = self.writer.committed();
+        if *self.commits.borrow() < seen {
+            // An error means that the writer is gone, and then nothing changes any more.
+            drop(self.commits.subscribe().wait_for(|durable| *durable >= seen).await);
+        }
+    }
+
+    /// Reads on this thread; for look-ups by key that take microseconds. Who answers with what it
+    /// read waits for `durable`, as all GET routes do.
     pub fn read_now<T>(&self, work: impl FnOnce(Read<'_>) -> Result<T, Error>) -> Result<T, Error> {
         self.database.read(work)
     }
@@ -213,10 +225,11 @@ fn on_commit(
     commits: watch::Sender<u64>,
 ) -> Arc<dyn Fn(Committed) + Send + Sync> {
     Arc::new(move |committed: Committed| {
+        let number = committed.number;
         if !committed.handovers.is_empty() {
             // Without a sender in this process the leases run out and a sweep takes them.
             drop(sender.send(committed.handovers));
         }
-        commits.send_modify(|count| *count += 1);
+        commits.send_modify(|durable| *durable = number.max(*durable));
     })
 }

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use domain::event::wallet::render_life;
 use domain::id::WalletId;
 use domain::ledger::Account;
-use domain::scope::Cause;
+use domain::scope::{Cause, Scope};
 use domain::wallet::Wallet;
 use domain::webhook::catalogue::EventType;
 use store::Tx;
 use store::customers::Stored;
 
 use crate::error::Error;
+use crate::run::Engine;
 
 /// Inserts a wallet with its empty account and tells `wallet.created`. Returns its number.
 pub fn open(
@@ -41,6 +42,13 @@ pub fn open(
         });
     })?;
     Ok(no)
+}
+
+impl Engine {
+    /// Makes sure that a search over balances sees every change that was answered before it.
+    pub async fn bring_balances_up(&self, scope: Scope) -> Result<(), Error> {
+        self.change(scope, |tx| Ok(tx.write_account_rows()?)).await
+    }
 }
 
 /// Number of the wallet with this id.

@@ -1,4 +1,4 @@
-//! Accounts: a wallet's balance, open lots and open holds, loaded whole and written by change.
+//! Accounts: a wallet's balance, open lots and open holds, loaded whole and logged by change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +15,16 @@ use domain::time::Timestamp;
 use domain::wallet::Wallet;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::account_log;
 use crate::database::Read;
 use crate::entries::{level, level_code};
 use crate::error::Error;
-use crate::value::{Millis, Money, read_taken, signed, unsigned, write_taken};
+use crate::value::{Millis, Money, read_taken, write_taken};
 
 mod packed;
+mod state;
+
+pub(crate) use state::{State, read_row, write_row};
 
 /// Open lots that stand in the wallet's own row; more than that spill into a table.
 pub const LOTS_IN_ROW_MAX: usize = 24;
@@ -32,7 +36,7 @@ pub fn load(read: Read<'_>, wallet: i64) -> Result<Option<Account>, Error> {
     let (customer_version, customer) = customer_version(connection, customer)?;
     let versions = (version, customer_version);
     let mut account = Account::open(wallet, Arc::new(body), Arc::new(customer), versions);
-    load_balance(connection, &mut account)?;
+    load_balance(read, &mut account)?;
     account.lots.sort_by(Lot::spending_order);
     account.holds = load_holds(connection, wallet)?;
     Ok(Some(account))
@@ -67,43 +71,47 @@ fn customer_version(connection: &Connection, customer: i64) -> Result<(u32, Cust
     Ok((version, body))
 }
 
-fn load_balance(connection: &Connection, account: &mut Account) -> Result<(), Error> {
-    let mut select = connection.prepare_cached(
-        "SELECT b.credits, b.held, b.sequence, b.entries, b.last, e.at, e.hash, b.machines,
-            b.percent_base, b.topups, b.stopped, b.lots
-         FROM balances b LEFT JOIN entries e ON e.place = b.last WHERE b.wallet = ?1",
-    )?;
-    let mut spilled = false;
-    let loaded = select
-        .query_row([account.no], |row| {
-            account.credits = row.get::<_, Money>(0)?.0;
-            account.held = row.get::<_, Money>(1)?.0;
-            account.sequence = unsigned(row.get(2)?);
-            account.entries = unsigned(row.get(3)?);
-            account.last = row.get::<_, Option<i64>>(4)?.map(Place::from_raw);
-            // The chain's head is the last entry's hash: a wallet's row stays small without it.
-            if let Some(at) = row.get::<_, Option<Millis>>(5)? {
-                account.last_at = at.0;
-                account.head = row.get(6)?;
-            }
-            let machines: i64 = row.get(7)?;
-            account.credit_machine = read_machine(machines >> 8);
-            account.ongoing_machine = read_machine(machines & 0xFF);
-            account.percent_base = row.get::<_, Option<Money>>(8)?.map(|money| money.0);
-            account.topups = read_topups(row.get_ref(9)?.as_str_or_null()?);
-            account.stopped = row.get(10)?;
-            match row.get_ref(11)?.as_blob_or_null()? {
-                Some(bytes) => account.lots = packed::read(bytes),
-                None => spilled = true,
-            }
-            Ok(())
-        })
+fn load_balance(read: Read<'_>, account: &mut Account) -> Result<(), Error> {
+    let state = current(read, account.no)?
+        .ok_or_else(|| Error::corrupt("balances", account.no, "the wallet has no balance"))?;
+    account.credits = state.credits;
+    account.held = state.held;
+    account.sequence = state.sequence;
+    account.entries = state.entries;
+    account.last = state.last;
+    account.credit_machine = read_machine(state.machines >> 8);
+    account.ongoing_machine = read_machine(state.machines & 0xFF);
+    account.percent_base = state.percent_base;
+    account.topups = read_topups(state.topups.as_deref());
+    account.stopped = state.stopped;
+    account.spilled = state.lots.is_none();
+    account.lots = match &state.lots {
+        Some(bytes) => packed::read(bytes),
+        None => load_spilled(read.connection, account.no)?,
+    };
+    load_head(read.connection, account)
+}
+
+/// Time and hash of the last entry: a wallet's row stays small without them.
+fn load_head(connection: &Connection, account: &mut Account) -> Result<(), Error> {
+    let Some(last) = account.last else { return Ok(()) };
+    let mut select = connection.prepare_cached("SELECT at, hash FROM entries WHERE place = ?1")?;
+    let head = select
+        .query_row([last.raw()], |row| Ok((row.get::<_, Millis>(0)?.0, row.get(1)?)))
         .optional()?;
-    if spilled {
-        account.lots = load_spilled(connection, account.no)?;
-        account.spilled = true;
+    if let Some((at, hash)) = head {
+        account.last_at = at;
+        account.head = hash;
     }
-    loaded.ok_or_else(|| Error::corrupt("balances", account.no, "the wallet has no balance"))
+    Ok(())
+}
+
+/// The state of a wallet as the snapshot has it, from the log or from its row.
+fn current(read: Read<'_>, wallet: i64) -> Result<Option<Arc<State>>, Error> {
+    match account_log::newest(read, wallet)? {
+        Some(state) => Ok(Some(state)),
+        None => Ok(read_row(read.connection, wallet)?.map(Arc::new)),
+    }
 }
 
 /// Lots that have spilled into the table, because the wallet has more than fit its row.
@@ -143,64 +151,28 @@ fn load_holds(connection: &Connection, wallet: i64) -> Result<Vec<Hold>, Error> 
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Writes what an account's operations changed, and forgets the changes.
-pub(crate) fn write(connection: &Connection, account: &mut Account) -> Result<(), Error> {
+/// Takes what an account's operations changed: its new state, for the log. What has tables of its
+/// own, open holds and lots that do not fit a row, is written here.
+pub(crate) fn take_changes(
+    connection: &Connection,
+    account: &mut Account,
+) -> Result<Option<State>, Error> {
     let mut changes = std::mem::take(&mut account.changes);
     if !changes.balance && changes.lots.is_empty() && changes.holds.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
-    let fits = account.lots.len() <= LOTS_IN_ROW_MAX;
-    let packed = fits.then(|| packed::write(&account.lots));
-    if update_balance(connection, account, packed.as_deref())? == 0 {
-        insert_balance(connection, account)?;
-        update_balance(connection, account, packed.as_deref())?;
-    }
-    if !fits || account.spilled {
-        spill(connection, account, fits)?;
-        account.spilled = !fits;
+    let state = State::of(account);
+    let spills = state.lots.is_none();
+    if spills || account.spilled {
+        spill(connection, account, !spills)?;
+        account.spilled = spills;
     }
     changes.holds.sort_unstable();
     changes.holds.dedup();
     for place in changes.holds {
         write_hold(connection, account, place)?;
     }
-    Ok(())
-}
-
-fn insert_balance(connection: &Connection, account: &Account) -> Result<(), Error> {
-    connection
-        .prepare_cached(
-            "INSERT INTO balances (wallet, credits, held, sequence, entries, machines, stopped)
-             VALUES (?1, 0, 0, 0, 0, 0, 0)",
-        )?
-        .execute([account.no])?;
-    Ok(())
-}
-
-/// One row holds all of a usual wallet. Returns the number of rows that were there.
-fn update_balance(
-    connection: &Connection,
-    account: &Account,
-    lots: Option<&[u8]>,
-) -> Result<usize, Error> {
-    let mut update = connection.prepare_cached(
-        "UPDATE balances SET credits = ?2, held = ?3, sequence = ?4, entries = ?5, last = ?6,
-            machines = ?7, percent_base = ?8, topups = ?9, stopped = ?10, lots = ?11
-         WHERE wallet = ?1",
-    )?;
-    Ok(update.execute(params![
-        account.no,
-        Money(account.credits),
-        Money(account.held),
-        signed(account.sequence),
-        signed(account.entries),
-        account.last.map(Place::raw),
-        (write_machine(account.credit_machine) << 8) | write_machine(account.ongoing_machine),
-        account.percent_base.map(Money),
-        write_topups(&account.topups),
-        account.stopped,
-        lots,
-    ])?)
+    Ok(Some(state))
 }
 
 /// Brings the table of spilled lots to the account's; empty when they fit the row again.
@@ -296,8 +268,5 @@ pub fn lot_rests(read: Read<'_>, wallet: i64) -> Result<BTreeMap<Place, Amount>,
 
 /// Place of the wallet's newest entry.
 pub fn head(read: Read<'_>, wallet: i64) -> Result<Option<Place>, Error> {
-    let mut select =
-        read.connection.prepare_cached("SELECT last FROM balances WHERE wallet = ?1")?;
-    let last: Option<Option<i64>> = select.query_row([wallet], |row| row.get(0)).optional()?;
-    Ok(last.flatten().map(Place::from_raw))
+    Ok(current(read, wallet)?.and_then(|state| state.last))
 }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use crate::account_log::Overlay;
 use crate::error::Error;
 
 /// Migrations in order; forward only. A release adds to the end and never changes one.
@@ -22,6 +23,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Database {
     path: PathBuf,
+    pub(crate) overlay: Arc<Overlay>,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
 
@@ -29,13 +31,15 @@ pub struct Database {
 #[derive(Clone, Copy)]
 pub struct Read<'c> {
     pub(crate) connection: &'c Connection,
+    pub(crate) overlay: &'c Overlay,
 }
 
 impl Database {
     /// Opens or makes the file. `apply` brings it to this release's schema; without it a pending
     /// migration is an error that says so.
     pub fn open(path: &Path, apply: bool) -> Result<Database, Error> {
-        let database = Database { path: path.to_owned(), idle: Arc::new(Mutex::new(Vec::new())) };
+        let database =
+            Database { path: path.to_owned(), overlay: Arc::default(), idle: Arc::default() };
         let mut connection = database.connect_writer()?;
         let pending = pending(&connection)?;
         if !pending.is_empty() && !apply {
@@ -61,7 +65,8 @@ impl Database {
         if !path.exists() {
             return Ok(MIGRATIONS.iter().map(|(name, _)| (*name, false)).collect());
         }
-        Database { path: path.to_owned(), idle: Arc::default() }.migrations()
+        Database { path: path.to_owned(), overlay: Arc::default(), idle: Arc::default() }
+            .migrations()
     }
 
     pub(crate) fn connect_writer(&self) -> Result<Connection, Error> {
@@ -75,10 +80,22 @@ impl Database {
         Ok(connection)
     }
 
-    pub(crate) fn wal_bytes(&self) -> u64 {
+    fn wal_path(&self) -> PathBuf {
         let mut wal = self.path.clone().into_os_string();
         wal.push("-wal");
-        std::fs::metadata(wal).map_or(0, |file| file.len())
+        wal.into()
+    }
+
+    pub(crate) fn wal_bytes(&self) -> u64 {
+        std::fs::metadata(self.wal_path()).map_or(0, |file| file.len())
+    }
+
+    /// The write-ahead log, for a syncer of its own: from here on the commits of `connection` are on
+    /// disk when the log was synced after them, and not before.
+    pub(crate) fn open_wal(&self, connection: &Connection) -> Result<std::fs::File, Error> {
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        std::fs::File::open(self.wal_path())
+            .map_err(|error| Error::Open(format!("{}-wal: {error}", self.path.display())))
     }
 
     fn connect_reader(&self) -> Result<Connection, Error> {
@@ -104,7 +121,7 @@ impl Database {
         };
         let done = {
             let snapshot = connection.unchecked_transaction().map_err(Error::from)?;
-            work(Read { connection: &snapshot })
+            work(Read { connection: &snapshot, overlay: &self.overlay })
         };
         let mut idle = self.idle.lock();
         if idle.len() < READERS_IDLE_MAX {

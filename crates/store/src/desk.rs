@@ -16,6 +16,7 @@ use domain::scope::Scope;
 use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::account_log::{AccountLog, Overlay};
 use crate::database::Read;
 use crate::deliveries::{Handover, Routing};
 use crate::error::Error;
@@ -68,12 +69,20 @@ pub(crate) struct Desk {
     job_envs: BTreeSet<EnvNo>,
     in_job: bool,
     pub(crate) index: Index,
+    pub(crate) log: AccountLog,
+    /// The log's mark where the open transaction and the running job began.
+    log_marks: (i64, i64),
     pub(crate) handovers: Vec<Handover>,
     seed: u64,
 }
 
 impl Desk {
-    pub(crate) fn load(connection: &Connection, seed: u64) -> Result<Desk, Error> {
+    pub(crate) fn load(
+        connection: &Connection,
+        overlay: Arc<Overlay>,
+        seed: u64,
+    ) -> Result<Desk, Error> {
+        let log = AccountLog::open(connection, overlay)?;
         Ok(Desk {
             forward: HashMap::new(),
             slots: HashMap::new(),
@@ -85,6 +94,8 @@ impl Desk {
             job_envs: BTreeSet::new(),
             in_job: false,
             index: Index::load(connection)?,
+            log_marks: (log.mark(), log.mark()),
+            log,
             handovers: Vec::new(),
             seed,
         })
@@ -118,7 +129,9 @@ impl Desk {
         wallet: i64,
     ) -> Result<bool, Error> {
         if let Entry::Vacant(unknown) = self.slots.entry(wallet) {
-            let Some(account) = accounts::load(Read { connection }, wallet)? else {
+            let Some(account) =
+                accounts::load(Read { connection, overlay: self.log.overlay() }, wallet)?
+            else {
                 return Ok(false);
             };
             let timer = timers::of_wallet(connection, env, wallet)?;
@@ -213,10 +226,12 @@ impl Desk {
     }
 
     fn write_accounts(&mut self, connection: &Connection) -> Result<(), Error> {
+        let mut states = Vec::with_capacity(self.touched.len());
         for wallet in std::mem::take(&mut self.touched) {
             let Some(slot) = self.slots.get_mut(&wallet) else { continue };
             slot.touched = false;
-            accounts::write(connection, &mut slot.account)?;
+            let state = accounts::take_changes(connection, &mut slot.account)?;
+            states.extend(state.map(|state| (wallet, state)));
             let due = expiry::next_due(&slot.account);
             if due != slot.timer {
                 let env = slot.account.last.map(domain::place::Place::env);
@@ -224,7 +239,7 @@ impl Desk {
                 slot.timer = due;
             }
         }
-        Ok(())
+        self.log.append(connection, states)
     }
 
     fn write_counters(&mut self, connection: &Connection, records: &[Record]) -> Result<(), Error> {
@@ -333,6 +348,7 @@ impl Desk {
     /// A job with a savepoint begins; everything before it is written.
     pub(crate) fn begin_job(&mut self) {
         self.in_job = true;
+        self.log_marks.1 = self.log.mark();
         self.job_wallets.clear();
         self.job_envs.clear();
     }
@@ -345,6 +361,7 @@ impl Desk {
     /// The job was taken back: whatever it touched is loaded again.
     pub(crate) fn forget_job(&mut self) {
         self.in_job = false;
+        self.log.rollback(self.log_marks.1);
         self.records.clear();
         self.touched.clear();
         self.touched_envs.clear();
@@ -359,6 +376,7 @@ impl Desk {
     /// Forgets all: the transaction as a whole was rolled back.
     pub(crate) fn forget_all(&mut self) {
         self.in_job = false;
+        self.log.rollback_all(self.log_marks.0);
         self.records.clear();
         self.touched.clear();
         self.touched_envs.clear();
@@ -366,6 +384,17 @@ impl Desk {
         self.envs.clear();
         self.handovers.clear();
         self.index.rollback(0);
+    }
+
+    /// The transaction is committed.
+    pub(crate) fn commit(&mut self) {
+        self.index.commit();
+        self.log.commit();
+        self.log_marks.0 = self.log.mark();
+    }
+
+    pub(crate) fn read<'c>(&'c self, connection: &'c Connection) -> Read<'c> {
+        Read { connection, overlay: self.log.overlay() }
     }
 
     /// Keeps the memory bounded: between transactions nothing in it is needed.

@@ -4,6 +4,7 @@
 //! log set by set and commits once for all. Readers have connections of their own. Nothing here
 //! knows HTTP, reads a clock or makes chance; a command brings what it needs.
 
+mod account_log;
 pub mod accounts;
 pub mod activities;
 pub mod alerts;
@@ -30,6 +31,7 @@ pub mod receiver_secrets;
 pub mod receivers;
 pub mod replies;
 pub mod settings;
+mod syncer;
 pub mod tenants;
 pub mod timers;
 pub mod transactions;

@@ -91,6 +91,15 @@ pub struct Page {
     pub offset: usize,
 }
 
+impl Page {
+    /// Whether a condition or the order looks at the field.
+    pub fn asks(&self, name: &str) -> bool {
+        let conditions = self.conditions.iter().map(|condition| &condition.column);
+        let mut columns = conditions.chain(self.sort.iter().map(|sort| &sort.column));
+        columns.any(|column| matches!(column, Column::Field(field) if field.name == name))
+    }
+}
+
 impl ToSql for Scalar {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         match self {

@@ -14,6 +14,8 @@ use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
 use rusqlite::Connection;
 
+use crate::account_log::Overlay;
+use crate::accounts::{self, State};
 use crate::database::Read;
 use crate::desk::{Desk, EnvDesk};
 use crate::entries;
@@ -36,11 +38,12 @@ pub struct Tx<'w> {
 #[derive(Clone, Copy)]
 pub struct Write<'t> {
     pub(crate) connection: &'t Connection,
+    overlay: &'t Overlay,
 }
 
 impl<'t> Write<'t> {
     pub fn read(self) -> Read<'t> {
-        Read { connection: self.connection }
+        Read { connection: self.connection, overlay: self.overlay }
     }
 }
 
@@ -72,7 +75,7 @@ impl Tx<'_> {
     pub fn write(&mut self) -> Result<Write<'_>, Error> {
         self.desk.flush(self.connection, self.recorded_at)?;
         self.began = 0;
-        Ok(Write { connection: self.connection })
+        Ok(Write { connection: self.connection, overlay: self.desk.log.overlay() })
     }
 
     pub fn read(&mut self) -> Result<Read<'_>, Error> {
@@ -141,11 +144,15 @@ impl Tx<'_> {
         Ok(Some(rule(&mut one.account, &mut two.account, &mut log)))
     }
 
-    /// Puts the account of a wallet that was just made into memory.
+    /// Writes the row of a wallet that was just made.
     pub fn open_account(&mut self, account: &Account) -> Result<(), Error> {
-        let mut account = account.clone();
-        account.changes.balance = true;
-        crate::accounts::write(self.connection, &mut account)
+        accounts::write_row(self.connection, account.no, &State::of(account))
+    }
+
+    /// Brings wallets' rows up to what happened, for a search that looks at balances in them.
+    pub fn write_account_rows(&mut self) -> Result<(), Error> {
+        self.write()?;
+        self.desk.log.fold_all(self.connection)
     }
 
     /// Forgets the account of `wallet`, because its settings or its customer changed beside it.
@@ -199,7 +206,7 @@ impl Tx<'_> {
         });
         match buffered {
             Some(entry) => Ok(Some(entry)),
-            None => entries::find(Read { connection: self.connection }, &self.scope, place),
+            None => entries::find(self.desk.read(self.connection), &self.scope, place),
         }
     }
 

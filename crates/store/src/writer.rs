@@ -1,11 +1,11 @@
 //! The one door for writes: a thread that runs what waits in one transaction and commits once.
 //!
-//! No timer forms batches: the commit under way is the window in which the next one gathers. A job
-//! that refuses leaves nothing behind; a job that panics is answered alone and the others run
-//! again.
+//! No timer forms batches: while a commit becomes durable (`syncer`) the next one gathers. A job that
+//! refuses leaves nothing behind; a job that panics is answered alone and the others run again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -20,6 +20,7 @@ use crate::database::Database;
 use crate::deliveries::Handover;
 use crate::desk::Desk;
 use crate::error::Error;
+use crate::syncer::{self, Syncer, Unsynced};
 use crate::tx::Tx;
 
 /// Jobs of one transaction.
@@ -37,16 +38,18 @@ pub trait Times: Send + Sync {
     fn real(&self) -> Timestamp;
 }
 
-/// What a commit set free.
+/// What a durable commit set free.
 #[derive(Debug, Default)]
 pub struct Committed {
+    /// Counts the commits of this run; see `Writer::committed`.
+    pub number: u64,
     /// Deliveries leased to this process.
     pub handovers: Vec<Handover>,
     /// Environments whose log grew.
     pub envs: Vec<EnvNo>,
 }
 
-type OnCommit = Arc<dyn Fn(Committed) + Send + Sync>;
+pub(crate) type OnCommit = Arc<dyn Fn(Committed) + Send + Sync>;
 
 /// A unit of work. It may run more than once, and has no effect but on the database.
 pub trait Job: Send {
@@ -118,7 +121,9 @@ where
 /// The handle of the writer thread. It ends when the last handle is closed.
 pub struct Writer {
     queue: Mutex<Option<Sender<Box<dyn Job>>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    committed: Arc<AtomicU64>,
+    broken: Arc<AtomicBool>,
     checkpointer: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
 }
 
@@ -133,24 +138,37 @@ impl Writer {
         let connection = database.connect_writer()?;
         let seed = seed ^ domain::id::splitmix(count_start(&connection)?);
         connection.execute("UPDATE deliveries SET state = 'due' WHERE state = 'leased'", [])?;
-        let desk = Desk::load(&connection, seed)?;
+        let desk = Desk::load(&connection, database.overlay.clone(), seed)?;
+        let (committed, broken) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let syncer =
+            Syncer { wal: database.open_wal(&connection)?, on_commit, broken: broken.clone() };
+        let (unsynced, waiting) = bounded(syncer::WAITING_MAX);
         let (sender, receiver) = bounded(QUEUE_MAX);
-        let mut state =
-            Thread { database: database.clone(), connection, desk, times, on_commit, batches: 0 };
-        let thread = std::thread::Builder::new()
-            .name("writer".to_owned())
-            .spawn(move || state.run(&receiver))
-            .map_err(|error| Error::Open(format!("no thread for the writer: {error}")))?;
+        let mut state = Thread {
+            database: database.clone(),
+            connection,
+            desk,
+            times,
+            unsynced,
+            committed: committed.clone(),
+            batches: 0,
+        };
+        let threads = vec![
+            spawn("writer", move || state.run(&receiver))?,
+            spawn("syncer", move || syncer.run(&waiting))?,
+        ];
         Ok(Writer {
             queue: Mutex::new(Some(sender)),
-            thread: Mutex::new(Some(thread)),
+            threads: Mutex::new(threads),
+            committed,
+            broken,
             checkpointer: Mutex::new(Some(start_checkpointer(database)?)),
         })
     }
 
     /// Queues a job, or answers it at once when the queue is full or closed.
     pub fn submit(&self, job: Box<dyn Job>) {
-        let queue = self.queue.lock().clone();
+        let queue = self.queue.lock().clone().filter(|_| !self.broken.load(Ordering::Acquire));
         let refused = match queue {
             Some(queue) => {
                 queue.try_send(job).err().map(crossbeam_channel::TrySendError::into_inner)
@@ -167,10 +185,16 @@ impl Writer {
         self.queue.lock().as_ref().map_or(0, Sender::len)
     }
 
-    /// Runs what waits, then ends the thread.
+    /// Number of the newest commit that readers can see. It is durable once `OnCommit` was called
+    /// with it or a later one; before that an answer must not tell what was read.
+    pub fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Acquire)
+    }
+
+    /// Runs what waits, then ends the threads.
     pub fn close(&self) {
         self.queue.lock().take();
-        if let Some(thread) = self.thread.lock().take() {
+        for thread in std::mem::take(&mut *self.threads.lock()) {
             drop(thread.join());
         }
         if let Some((stop, thread)) = self.checkpointer.lock().take() {
@@ -183,11 +207,13 @@ impl Writer {
 fn start_checkpointer(database: &Database) -> Result<(Sender<()>, JoinHandle<()>), Error> {
     let (stop, stopped) = bounded(0);
     let database = database.clone();
-    let thread = std::thread::Builder::new()
-        .name("checkpointer".to_owned())
-        .spawn(move || checkpointer::run(&database, &stopped))
-        .map_err(|error| Error::Open(format!("no thread for checkpoints: {error}")))?;
+    let thread = spawn("checkpointer", move || checkpointer::run(&database, &stopped))?;
     Ok((stop, thread))
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let named = std::thread::Builder::new().name(name.to_owned());
+    named.spawn(work).map_err(|error| Error::Open(format!("no thread for the {name}: {error}")))
 }
 
 impl Drop for Writer {
@@ -212,7 +238,8 @@ struct Thread {
     connection: Connection,
     desk: Desk,
     times: Arc<dyn Times>,
-    on_commit: OnCommit,
+    unsynced: Sender<Unsynced>,
+    committed: Arc<AtomicU64>,
     batches: u64,
 }
 
@@ -236,10 +263,8 @@ impl Thread {
         loop {
             match self.try_batch(&mut jobs) {
                 Ok(committed) => {
-                    (self.on_commit)(committed);
-                    for job in jobs {
-                        job.done(Ok(()));
-                    }
+                    // The syncer outlives this thread: it ends when this sender is gone.
+                    drop(self.unsynced.send(Unsynced { committed, jobs }));
                     return;
                 }
                 Err(Failed::Panicked(index)) => {
@@ -270,9 +295,11 @@ impl Thread {
         }
         let envs = self.grown();
         self.desk.flush(&self.connection, recorded_at)?;
+        // Counted first, so that nobody sees the commit without knowing that it may not be durable.
+        let number = self.committed.fetch_add(1, Ordering::AcqRel) + 1;
         self.connection.execute_batch("COMMIT").map_err(Error::from)?;
-        self.desk.index.commit();
-        Ok(Committed { handovers: std::mem::take(&mut self.desk.handovers), envs })
+        self.desk.commit();
+        Ok(Committed { number, handovers: std::mem::take(&mut self.desk.handovers), envs })
     }
 
     fn grown(&self) -> Vec<EnvNo> {
@@ -331,12 +358,20 @@ impl Thread {
             tracing::error!(%error, "a transaction could not be rolled back");
         }
         self.desk.forget_all();
+        // Whoever waits for the number of a commit that failed is let go with those before it.
+        let committed =
+            Committed { number: self.committed.load(Ordering::Acquire), ..Committed::default() };
+        drop(self.unsynced.send(Unsynced { committed, jobs: Vec::new() }));
     }
 
-    /// Work between transactions: the index's sealed runs, and the size of the memory.
+    /// Work between transactions: rows that follow the log, the index's sealed runs, the size of the
+    /// memory.
     fn keep_house(&mut self) {
         self.desk.trim();
         self.batches += 1;
+        if let Err(error) = self.desk.log.fold_piece(&self.connection) {
+            tracing::warn!(%error, "wallets' rows stay behind the log until the next batch");
+        }
         if self.batches.is_multiple_of(LOOK_AT_LOG_EVERY)
             && self.database.wal_bytes() >= checkpointer::FINISH_BYTES
             && let Err(error) = checkpointer::passive(&self.connection)

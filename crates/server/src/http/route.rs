@@ -185,7 +185,11 @@ async fn handle(
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let call =
         Call { request: id, caller, scope, headers: parts.headers, body, route: name, path, query };
-    (route.handler)(app.clone(), call).await
+    let answer = (route.handler)(app.clone(), call).await;
+    if route.method == Method::GET {
+        app.engine.durable().await;
+    }
+    answer
 }
 
 async fn read_body(body: Body) -> Result<Bytes, Error> {

@@ -174,6 +174,9 @@ async fn search(app: App, call: Call) -> Result<Answer, Error> {
 async fn page(app: &App, scope: Scope, mut fields: Fields) -> Result<Answer, Error> {
     let list = GRAMMAR.read(&mut fields)?;
     let (page, now) = (list.page.clone(), app.engine.now(&scope));
+    if page.asks("credit_balance") {
+        app.engine.bring_balances_up(scope).await?;
+    }
     let find = move |read: store::Read<'_>| {
         let (numbers, total) = store::wallets::page(read, &scope, &page)?;
         Ok((all(read, &scope, &numbers, now)?, total))

@@ -48,11 +48,11 @@ fn read_lot(rest: &mut &[u8]) -> Option<Lot> {
     })
 }
 
-fn small(number: i128) -> Option<i64> {
+pub(super) fn small(number: i128) -> Option<i64> {
     i64::try_from(number).ok()
 }
 
-fn push(bytes: &mut Vec<u8>, number: i128) {
+pub(super) fn push(bytes: &mut Vec<u8>, number: i128) {
     let mut rest = ((number << 1) ^ (number >> 127)).cast_unsigned();
     loop {
         let low = (rest & 0x7F).to_le_bytes()[0];
@@ -65,7 +65,7 @@ fn push(bytes: &mut Vec<u8>, number: i128) {
     }
 }
 
-fn pull(rest: &mut &[u8]) -> Option<i128> {
+pub(super) fn pull(rest: &mut &[u8]) -> Option<i128> {
     let mut value: u128 = 0;
     let mut shift = 0;
     loop {

@@ -81,6 +81,9 @@ CREATE TABLE balances (
   -- The open lots, packed; NULL when they have spilled into the table below.
   lots BLOB);
 
+-- New states of accounts, a record a batch; rows of `balances` follow. See `account_log`.
+CREATE TABLE account_log (record INTEGER PRIMARY KEY, states BLOB NOT NULL);
+
 CREATE INDEX balances_stopped ON balances (wallet) WHERE stopped = 1;
 
 CREATE TABLE lots (
