@@ -282,3 +282,53 @@ fn find(value: &Value, key: &str) -> Option<String> {
 async fn first_scope(engine: &Arc<Engine>) -> Scope {
     engine.ensure_tenant("Test").await.unwrap()
 }
+
+fn stored(engine: &Engine, wallet: i64) -> Amount {
+    engine.read_now(|read| Ok(store::accounts::load(read, wallet)?)).unwrap().unwrap().credits
+}
+
+/// Wallets' rows follow the log of accounts; nobody may notice by how much.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_reads_the_balances_of_its_moment_while_others_move_on() {
+    let house = house().await;
+    let wallet = house.deposit("alice", "100").await.entry.wallet_no;
+    let (begun, wait) = (std::sync::mpsc::channel::<()>(), std::sync::mpsc::channel::<()>());
+    let (engine, scope) = (house.engine.clone(), house.scope);
+    let reader = std::thread::spawn(move || {
+        engine.read_now(|read| {
+            // The first statement takes the snapshot.
+            store::wallets::open_numbers(read, &scope)?;
+            begun.0.send(()).unwrap();
+            wait.1.recv().unwrap();
+            Ok(store::accounts::load(read, wallet)?)
+        })
+    });
+    begun.1.recv().unwrap();
+    for _ in 0..5 {
+        paid(house.charge("alice", "1", None).await);
+    }
+    house.engine.bring_balances_up(house.scope).await.unwrap();
+    paid(house.charge("alice", "1", None).await);
+    wait.0.send(()).unwrap();
+    let seen = reader.join().unwrap().unwrap().unwrap();
+    assert_eq!(seen.credits, amount("100"), "the snapshot is from before the charges");
+    assert_eq!(stored(&house.engine, wallet), amount("94"));
+    house.prove();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_log_holds_survives_a_restart_and_is_seen_by_another_process() {
+    let house = house().await;
+    let wallet = house.deposit("alice", "100").await.entry.wallet_no;
+    paid(house.charge("alice", "1", None).await);
+    let path = house.engine.database().path().to_owned();
+    let beside = store::Database::open(&path, false).unwrap();
+    let read = |read: store::Read<'_>| store::accounts::load(read, wallet);
+    assert_eq!(beside.read(read).unwrap().unwrap().credits, amount("99"));
+    paid(house.charge("alice", "1", None).await);
+    assert_eq!(beside.read(read).unwrap().unwrap().credits, amount("98"));
+    house.engine.close();
+    let engine = start(&path, 2);
+    assert_eq!(stored(&engine, wallet), amount("98"));
+    assert_eq!(beside.read(read).unwrap().unwrap().credits, amount("98"));
+}
