@@ -22,7 +22,7 @@ pub async fn rates(plan: &Plan, sides: &[Side]) -> anyhow::Result<()> {
     let loads = [
         ("JSON calls/s, 32 connections", JSON),
         ("streams/s of 52 events in one write, 32 connections", BURST),
-        ("streams/s of 52 events, each a write, 32 connections", EVENTS),
+        ("streams/s of 52 events, each a write (the load is the limit: compare CPU)", EVENTS),
         ("JSON calls/s, 128 connections", MANY),
     ];
     let all: Vec<&Side> = sides.iter().collect();

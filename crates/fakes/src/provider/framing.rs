@@ -1,6 +1,7 @@
 //! From whole answers and lists of events to the bytes that are written, with every wait and every
 //! fault that the prompt asked for.
 
+use std::slice;
 use std::time::Duration;
 
 use super::reply::EMOJI;
@@ -10,6 +11,8 @@ const LABEL: &str = "x-farebox-fake: llm-provider\r\n";
 /// As real providers send them; nothing is limited here.
 const LIMITS: &str = "x-ratelimit-limit-requests: 5000\r\nx-ratelimit-remaining-requests: 4999\r\n\
                       anthropic-ratelimit-requests-remaining: 4999\r\n";
+/// About what an event has beside its data.
+const FRAME_BYTES: usize = 48;
 const BAD_JSON: &str = "{\"choices\":[{\"delta\":";
 
 pub(super) struct Script {
@@ -175,32 +178,38 @@ fn error_event(name: Option<&str>) -> Event {
 
 /// What each write carries, before HTTP puts its frame around it.
 fn writes(events: &[Event], switches: &Switches) -> Vec<Vec<u8>> {
-    let texts: Vec<String> = events.iter().map(|event| wire(event, switches)).collect();
+    let lines = switches.has("multi-line");
+    let texts = || events.iter().map(|event| wire(slice::from_ref(event), lines));
     if switches.has("odd-framing") {
-        return odd(&texts);
+        return odd(&texts().collect::<Vec<_>>());
     }
     if switches.has("emoji-split") {
-        return split_emojis(&texts);
+        return split_emojis(&texts().collect::<Vec<_>>());
     }
     let each = match switches.count("burst") {
         Some(count) => count.max(1),
         None if switches.has("gap") => 1,
-        None => texts.len().max(1),
+        None => events.len().max(1),
     };
-    texts.chunks(each).map(|texts| texts.concat().into_bytes()).collect()
+    events.chunks(each).map(|events| wire(events, lines).into_bytes()).collect()
 }
 
-fn wire(event: &Event, switches: &Switches) -> String {
-    let data = if switches.has("multi-line") {
-        // Between two fields: no text that stands before has a comma.
-        event.data.replacen(',', ",\ndata: ", 1)
-    } else {
-        event.data.clone()
-    };
-    match event.name {
-        Some(name) => format!("event: {name}\ndata: {data}\n\n"),
-        None => format!("data: {data}\n\n"),
+fn wire(events: &[Event], lines: bool) -> String {
+    let size = events.iter().map(|event| event.data.len() + FRAME_BYTES).sum();
+    let mut text = String::with_capacity(size);
+    for Event { name, data, .. } in events {
+        if let Some(name) = name {
+            text.extend(["event: ", name, "\n"]);
+        }
+        text.push_str("data: ");
+        match data.split_once(',').filter(|_| lines) {
+            // Between two fields: no text that stands before has a comma.
+            Some((first, rest)) => text.extend([first, ",\ndata: ", rest]),
+            None => text.push_str(data),
+        }
+        text.push_str("\n\n");
     }
+    text
 }
 
 /// In turn: an event byte by byte, two events in one write, an event with CRLF after a comment.

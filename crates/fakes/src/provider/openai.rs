@@ -196,6 +196,23 @@ fn usage(usage: Usage) -> UsageBody {
     }
 }
 
+/// Stands for a piece until it is known.
+const MARK: &str = "@";
+
+/// The JSON around the piece of a delta.
+struct Frame {
+    before: String,
+    after: String,
+}
+
+impl Frame {
+    /// The delta with this piece, which is JSON already.
+    fn around(&self, piece: &str) -> Event {
+        let data = [&self.before, piece, &self.after].concat();
+        Event { name: None, data, delta: true }
+    }
+}
+
 /// The events of one stream.
 struct Chunks<'a> {
     ask: &'a Ask,
@@ -209,10 +226,10 @@ impl Chunks<'_> {
         for index in 0..self.ask.choices {
             events.push(self.event(index, self.opening(index), None));
         }
+        let frames: Vec<Frame> = (0..self.ask.choices).map(|index| self.frame(index)).collect();
         for piece in &self.reply.pieces {
-            for index in 0..self.ask.choices {
-                events.push(self.event(index, self.piece(piece), None));
-            }
+            let piece = serde_json::to_string(piece).unwrap_or_default();
+            events.extend(frames.iter().map(|frame| frame.around(&piece)));
         }
         for index in 0..self.ask.choices {
             events.push(self.event(index, Delta::default(), Some(reason(self.reply.finish))));
@@ -237,6 +254,14 @@ impl Chunks<'_> {
             content: self.reply.call.is_none().then_some(""),
             tool_calls: self.reply.call.as_deref().map(call).into_iter().collect(),
         }
+    }
+
+    /// The deltas of a choice differ in their piece alone, so all else is put into JSON once.
+    fn frame(&self, index: u64) -> Frame {
+        let sample = self.event(index, self.piece(MARK), None).data;
+        // The piece comes after every other text.
+        let (before, after) = sample.rsplit_once("\"@\"").unwrap_or_default();
+        Frame { before: before.to_owned(), after: after.to_owned() }
     }
 
     fn piece<'a>(&self, piece: &'a str) -> Delta<'a> {
