@@ -153,11 +153,6 @@ impl Rate {
     pub const fn picos(self) -> i128 {
         self.0
     }
-
-    /// `None` unless it is greater than zero.
-    pub fn from_picos(picos: i128) -> Option<Rate> {
-        (picos > 0).then_some(Rate(picos))
-    }
 }
 
 /// Reads plain decimal text into units of 10^-`places`; below 10^18 whole units.

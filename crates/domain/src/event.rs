@@ -10,6 +10,7 @@ pub mod billing;
 pub mod customer;
 pub mod entry;
 pub mod paywall;
+pub mod proxy;
 pub mod wallet;
 
 use crate::id::{EventId, RequestId};

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::amount::Amount;
 use crate::id::{EventId, PaywallId, TenantId};
 use crate::ledger::log::Telling;
+use crate::proxy::Price;
 use crate::scope::{Actor, ActorKind, Source};
 use crate::time::Timestamp;
 
@@ -63,7 +64,7 @@ pub struct Data {
 enum Field {
     Json(Value),
     /// A JSON number written from the exact digits.
-    Number(Amount),
+    Number(String),
 }
 
 impl Data {
@@ -88,9 +89,19 @@ impl Data {
 
     /// Money: a JSON number, and the exact text beside it (paywalls 20.2).
     #[must_use]
-    pub fn money(mut self, name: &str, amount: Amount) -> Data {
-        self.fields.push((name.to_owned(), Field::Number(amount)));
-        self.with(&format!("{name}Decimal"), amount.to_string())
+    pub fn money(self, name: &str, amount: Amount) -> Data {
+        self.number(name, amount.to_string())
+    }
+
+    /// A provider's cost, at up to 12 places, in the same two forms.
+    #[must_use]
+    pub fn cost(self, name: &str, cost: Price) -> Data {
+        self.number(name, cost.to_string())
+    }
+
+    fn number(mut self, name: &str, digits: String) -> Data {
+        self.fields.push((name.to_owned(), Field::Number(digits.clone())));
+        self.with(&format!("{name}Decimal"), digits)
     }
 }
 
@@ -104,7 +115,7 @@ impl Serialize for Field {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Field::Json(value) => value.serialize(serializer),
-            Field::Number(amount) => match RawValue::from_string(amount.to_string()) {
+            Field::Number(digits) => match RawValue::from_string(digits.clone()) {
                 Ok(number) => number.serialize(serializer),
                 Err(_) => serializer.serialize_none(),
             },

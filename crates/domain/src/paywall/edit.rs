@@ -16,6 +16,7 @@ use super::{
 use crate::amount::{Amount, NumberError};
 use crate::currency::{Currency, CurrencyError};
 use crate::id::PaywallId;
+use crate::proxy::template::TemplateError;
 use crate::proxy::{PriceProblem, Pricing};
 use crate::time::{TimeError, Timestamp};
 
@@ -70,6 +71,8 @@ pub enum Problem {
     Currency(#[from] CurrencyError),
     #[error("{0}")]
     Zone(#[from] TimeError),
+    #[error("{0}")]
+    Template(#[from] TemplateError),
     #[error("must not be below zero")]
     Negative,
     #[error("must be a whole number from {0} to {1}")]

@@ -9,30 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::book::ModelFacts;
 use super::cost::CostOverflow;
 use super::estimate::Estimate;
-use super::price::Price;
 use super::pricing::Pricing;
-use crate::amount::{Amount, Rate, Rounding};
-
-/// What a short balance does to a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnShort {
-    #[default]
-    Clamp,
-    Block,
-}
-
-/// Settings of `limits` that shape the output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutputLimits {
-    pub min_output_tokens: u64,
-    pub default_output_tokens: u64,
-    /// Part of what is available that a request without a cap may hold.
-    pub uncapped_share: Price,
-    pub stream_step_tokens: u64,
-    pub on_short: OnShort,
-    pub max_tokens_per_request: Option<u64>,
-}
+use crate::amount::Amount;
+use crate::paywall::{Limits, OnShort};
 
 /// Money of the wallet at the moment of the decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +48,7 @@ pub struct HoldAsk<'a> {
     pub estimate: &'a Estimate,
     pub pricing: &'a Pricing,
     pub facts: &'a ModelFacts,
-    pub limits: &'a OutputLimits,
+    pub limits: &'a Limits,
     pub funds: Funds,
     pub caps: &'a [Ceiling],
     /// `X-Paywall-Max-Cost`
@@ -150,19 +129,6 @@ pub struct Extension {
 const MAX_OUTPUT_TOKENS: u64 = 16_384;
 /// A provider that keeps its cap never comes near so many counted tokens for each real one.
 const CAP_SLACK: u64 = 8;
-
-impl Default for OutputLimits {
-    fn default() -> OutputLimits {
-        OutputLimits {
-            min_output_tokens: 16,
-            default_output_tokens: 4_096,
-            uncapped_share: Price::from_picos(250_000_000_000),
-            stream_step_tokens: 4_096,
-            on_short: OnShort::Clamp,
-            max_tokens_per_request: None,
-        }
-    }
-}
 
 /// The output cap under way through the rules.
 #[derive(Clone, Copy)]
@@ -281,10 +247,8 @@ impl HoldAsk<'_> {
 
     /// Without a cap the whole length is held only where that is a small share of the wallet.
     fn comfortable(&self, open: Plan) -> Result<Plan, CostOverflow> {
-        let share = Rate::from_picos(self.limits.uncapped_share.picos());
-        let available = self.funds.available.or_zero();
-        let share =
-            share.map_or(Amount::ZERO, |rate| available.times(rate, Rounding::HalfAwayFromZero));
+        let percent = Amount::from_nanos(self.limits.uncapped_share.nanos() * 100);
+        let share = self.funds.available.or_zero().percent(percent);
         if self.amount(open.output_tokens)? <= share {
             return Ok(open);
         }

@@ -4,6 +4,7 @@
 //! money, reads a clock or keeps anything between two calls.
 
 pub mod ask;
+pub mod blocked;
 pub mod book;
 pub mod cost;
 pub mod count;
@@ -11,13 +12,17 @@ mod delta;
 pub mod edit;
 pub mod estimate;
 pub mod hold;
+pub mod limits;
 pub mod measure;
+pub mod model;
 pub mod price;
 pub mod pricing;
+pub mod reason;
 mod row_body;
 pub mod sse;
 pub mod stream;
 
+pub mod template;
 pub mod usage;
 pub mod vector;
 

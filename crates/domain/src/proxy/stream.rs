@@ -47,6 +47,8 @@ pub struct Seen {
     pub failed: bool,
     /// The protocol's last event came.
     pub ended: bool,
+    /// The content block that is not closed (messages).
+    pub open_block: Option<u64>,
 }
 
 /// What to do after a read.
@@ -78,6 +80,16 @@ struct Event<'a> {
     service_tier: Option<Text<'a>>,
     finish_reason: Option<Text<'a>>,
     failed: bool,
+    block: BlockChange,
+}
+
+/// What an event does to the content block under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum BlockChange {
+    #[default]
+    None,
+    Opens(u64),
+    Closes,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,6 +144,8 @@ struct MessagesEvent<'a> {
     kind: Text<'a>,
     #[serde(borrow, default)]
     message: Option<MessageStart<'a>>,
+    #[serde(default)]
+    index: u64,
     #[serde(default)]
     content_block: Option<Block>,
     #[serde(borrow, default)]
@@ -280,6 +294,11 @@ impl StreamMeter {
             seen.finish_reason = event.finish_reason.map(Text::into_string);
         }
         seen.failed |= event.failed;
+        match event.block {
+            BlockChange::None => {}
+            BlockChange::Opens(index) => seen.open_block = Some(index),
+            BlockChange::Closes => seen.open_block = None,
+        }
     }
 
     /// The Messages protocol tells its usage in two events; the first one's output is not final.
@@ -360,6 +379,7 @@ fn chat_event(chunk: ChatChunk<'_>) -> Event<'_> {
         service_tier: chunk.service_tier,
         finish_reason: choices.finish_reason,
         failed: chunk.error.is_some(),
+        block: BlockChange::None,
     }
 }
 
@@ -381,6 +401,11 @@ fn messages_event(event: MessagesEvent<'_>) -> Event<'_> {
         service_tier: None,
         finish_reason: event.delta.and_then(|delta| delta.stop_reason),
         failed: event.kind.0 == "error",
+        block: match event.kind.0.as_ref() {
+            "content_block_start" => BlockChange::Opens(event.index),
+            "content_block_stop" => BlockChange::Closes,
+            _ => BlockChange::None,
+        },
     }
 }
 

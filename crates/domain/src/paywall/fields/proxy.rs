@@ -1,5 +1,5 @@
-//! The fields of `pricing`, `models`, `block`, `templates` and `privacy`: what the proxy lets through and what
-//! it says where it does not.
+//! The fields of `pricing`, `models`, `block`, `templates` and `privacy`: what the proxy lets
+//! through and what it says where it does not.
 
 use serde_json::Value;
 
@@ -7,6 +7,7 @@ use super::read::{count, flag, merge_by_model, model, models, one_of, one_of_or_
 use crate::paywall::edit::{PaywallError, Problem};
 use crate::paywall::{Block, BlockStyle, CustomResponse, Models, Privacy, Templates};
 use crate::proxy::Pricing;
+use crate::proxy::template::Template;
 
 const TIMEOUT_MS_MAX: u64 = 5_000;
 const STYLES: &str = "message, error";
@@ -71,14 +72,23 @@ pub fn write_template(
         }
         "templates.customResponse.enabled" => custom.enabled = flag(value, false)?,
         _ => {
-            let slot = match path {
-                "templates.authorizationRequired" => &mut templates.authorization_required,
-                "templates.insufficientFunds" => &mut templates.insufficient_funds,
-                "templates.modelUnavailable" => &mut templates.model_unavailable,
-                "templates.limitReached" => &mut templates.limit_reached,
+            let (template, slot) = match path {
+                "templates.authorizationRequired" => {
+                    (Template::AuthorizationRequired, &mut templates.authorization_required)
+                }
+                "templates.insufficientFunds" => {
+                    (Template::InsufficientFunds, &mut templates.insufficient_funds)
+                }
+                "templates.modelUnavailable" => {
+                    (Template::ModelUnavailable, &mut templates.model_unavailable)
+                }
+                "templates.limitReached" => (Template::LimitReached, &mut templates.limit_reached),
                 _ => return Err(Problem::Unknown.into()),
             };
             *slot = if value.is_null() { None } else { Some(text(value)?.to_owned()) };
+            if let Some(text) = slot {
+                template.check(text).map_err(Problem::Template)?;
+            }
         }
     }
     Ok(())

@@ -6,11 +6,11 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::amount::Amount;
+use crate::paywall::{Limits, OnShort};
 use crate::proxy::ask::Ask;
 use crate::proxy::estimate::Estimate;
 use crate::proxy::hold::{
-    CapSource, Ceiling, Clamped, Extension, Funds, Hold, HoldAsk, OnShort, OutputLimits, Short,
-    ShortReason,
+    CapSource, Ceiling, Clamped, Extension, Funds, Hold, HoldAsk, Short, ShortReason,
 };
 use crate::proxy::measure::{Caching, Measure};
 use crate::proxy::usage::Protocol;
@@ -40,7 +40,7 @@ struct Case {
     estimate: Estimate,
     pricing: Pricing,
     facts: ModelFacts,
-    limits: OutputLimits,
+    limits: Limits,
     funds: Funds,
     caps: Vec<Ceiling>,
     max_cost: Option<Amount>,
@@ -54,7 +54,7 @@ impl Case {
             estimate: token_a_unit(),
             pricing: Pricing { markup_percent: Amount::ZERO, ..Pricing::default() },
             facts: ModelFacts { max_output_tokens: Some(10_000), ..ModelFacts::default() },
-            limits: OutputLimits::default(),
+            limits: Limits::default(),
             funds: Funds { available: amount(available), ..Funds::default() },
             caps: Vec::new(),
             max_cost: None,

@@ -1,5 +1,6 @@
 //! Promises of the proxy's rules that need more than one module.
 
+mod blocked;
 mod hold;
 mod price;
 mod stream;
