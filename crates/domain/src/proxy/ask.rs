@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::count::Text;
-use super::measure::{Measure, each_element};
+use super::measure::{Measure, each_element, each_member};
 use super::usage::Protocol;
 
 /// What a request asks for.
@@ -21,6 +21,7 @@ pub struct Ask {
     pub max_completion_tokens: Option<u64>,
     /// How often an output is made: `n` or `best_of`, times the prompts of a completion.
     pub choices: u64,
+    /// `user`, or `metadata.user_id` of the Messages protocol; empty text is none.
     pub user: Option<String>,
     pub service_tier: Option<String>,
     /// The answer may be spoken.
@@ -75,6 +76,8 @@ struct Body<'a> {
     #[serde(borrow)]
     user: Option<&'a RawValue>,
     #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
     service_tier: Option<&'a RawValue>,
     #[serde(borrow)]
     modalities: Option<&'a RawValue>,
@@ -119,11 +122,27 @@ impl Ask {
             max_tokens: whole(body.max_tokens, "max_tokens", 0)?,
             max_completion_tokens: whole(body.max_completion_tokens, "max_completion_tokens", 0)?,
             choices: times.saturating_mul(prompts),
-            user: body.user.and_then(text),
+            user: body.user(protocol)?,
             service_tier: body.service_tier.and_then(text),
             wants_audio: body.modalities.is_some_and(|list| list.get().contains("\"audio\"")),
             measure,
         })
+    }
+
+    /// The members in which a lowered cap is written: those that the client used, else the one
+    /// that the provider knows.
+    pub fn cap_members(&self, provider_is_openai: bool) -> Vec<&'static str> {
+        let used = [
+            ("max_tokens", self.max_tokens),
+            ("max_completion_tokens", self.max_completion_tokens),
+        ];
+        let used: Vec<_> =
+            used.into_iter().filter(|(_, cap)| cap.is_some()).map(|(member, _)| member).collect();
+        match (used.is_empty(), provider_is_openai) {
+            (false, _) => used,
+            (true, true) => vec!["max_completion_tokens"],
+            (true, false) => vec!["max_tokens"],
+        }
     }
 
     /// The client's own cap on each output; the larger one where it gave two.
@@ -133,6 +152,22 @@ impl Ask {
 }
 
 impl Body<'_> {
+    fn user(&self, protocol: Protocol) -> Result<Option<String>, AskError> {
+        let (mut named, mut param) = (present(self.user), "user");
+        if protocol == Protocol::Messages {
+            (named, param) = (None, "metadata.user_id");
+            each_member(present(self.metadata).unwrap_or_default(), |name, value| {
+                if name == "user_id" && value != "null" {
+                    named = Some(value);
+                }
+            });
+        }
+        let Some(json) = named else { return Ok(None) };
+        let user: String =
+            serde_json::from_str(json).map_err(|_| refused(param, AskProblem::NotAString))?;
+        Ok(Some(user).filter(|user| !user.is_empty()))
+    }
+
     fn wants_usage(&self) -> bool {
         let options = self.stream_options.map(RawValue::get).map(serde_json::from_str);
         options.and_then(Result::ok).and_then(|o: StreamOptions| o.include_usage).unwrap_or(false)
@@ -302,7 +337,32 @@ mod tests {
     fn the_larger_of_two_caps_bounds_the_output() {
         let both = json!({"model": "m", "messages": [], "max_tokens": 5,
             "max_completion_tokens": 9});
-        assert_eq!(chat(&both).unwrap().output_cap(), Some(9));
+        let both = chat(&both).unwrap();
+        assert_eq!(both.output_cap(), Some(9));
+        assert_eq!(both.cap_members(true), ["max_tokens", "max_completion_tokens"]);
+        assert_eq!(Ask::default().cap_members(true), ["max_completion_tokens"]);
+        assert_eq!(Ask::default().cap_members(false), ["max_tokens"]);
+    }
+
+    #[test]
+    fn users_are_named_as_the_protocol_names_them() {
+        let body = |user: serde_json::Value, id: serde_json::Value| {
+            json!({"model": "m", "messages": [], "user": user, "metadata": {"user_id": id}})
+                .to_string()
+        };
+        let read = |protocol, body: &str| {
+            let ask = Ask::read(protocol, body.as_bytes());
+            ask.map(|ask| ask.user).map_err(|error| error.param)
+        };
+        let both = body("ann".into(), "bob".into());
+        assert_eq!(read(Protocol::Chat, &both), Ok(Some("ann".to_owned())));
+        assert_eq!(read(Protocol::Messages, &both), Ok(Some("bob".to_owned())));
+        let empty = body("".into(), json!(null));
+        assert_eq!(read(Protocol::Chat, &empty), Ok(None));
+        assert_eq!(read(Protocol::Messages, &empty), Ok(None));
+        let odd = body(5.into(), json!([]));
+        assert_eq!(read(Protocol::Chat, &odd), Err("user"));
+        assert_eq!(read(Protocol::Messages, &odd), Err("metadata.user_id"));
     }
 
     #[test]

@@ -5,19 +5,31 @@
 
 use std::ops::Range;
 
+use sha2::{Digest, Sha256};
+
+use crate::id::PaywallId;
+
+const HASH_BYTES: usize = 16;
+
 /// One member to set at the top level of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit<'a> {
     /// `model`
     Model(&'a str),
     /// A cap of the output, in the member of this name.
-    Cap { member: &'a str, tokens: u64 },
+    Cap {
+        member: &'a str,
+        tokens: u64,
+    },
     /// `stream_options.include_usage: true`; other options stay.
     IncludeUsage,
     /// `user`
     User(&'a str),
     /// No `user` at all.
     NoUser,
+    /// `metadata.user_id`, which names the user in the Messages protocol.
+    MetadataUser(&'a str),
+    NoMetadataUser,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +62,13 @@ pub fn edited(body: &[u8], edits: &[Edit<'_>]) -> Result<Vec<u8>, NotAnObject> {
             Edit::Cap { member, tokens } => {
                 set(&mut body, &object, member, tokens.to_string().as_bytes());
             }
-            Edit::IncludeUsage => include_usage(&mut body, &object),
+            Edit::IncludeUsage => {
+                set_inside(&mut body, &object, ("stream_options", "include_usage"), b"true");
+            }
+            Edit::MetadataUser(user) => {
+                set_inside(&mut body, &object, ("metadata", "user_id"), &quoted(user));
+            }
+            Edit::NoMetadataUser => remove_inside(&mut body, &object, ("metadata", "user_id")),
         }
     }
     Ok(body)
@@ -93,19 +111,43 @@ fn remove(body: &mut Vec<u8>, object: &Object, name: &str) {
     }
 }
 
-fn include_usage(body: &mut Vec<u8>, object: &Object) {
-    let places = object.named(body, "stream_options");
+/// Sets a member of an object that is itself a member; what is no object is replaced by one.
+fn set_inside(body: &mut Vec<u8>, object: &Object, (outer, name): (&str, &str), value: &[u8]) {
+    let places = object.named(body, outer);
+    let alone = [b"{", quoted(name).as_slice(), b":", value, b"}"].concat();
     if places.is_empty() {
-        return set(body, object, "stream_options", b"{\"include_usage\":true}");
+        return set(body, object, outer, &alone);
     }
     for place in places.into_iter().rev() {
-        let mut options = body[place.value.clone()].to_vec();
-        match self::object(&options) {
-            Some(inner) => set(&mut options, &inner, "include_usage", b"true"),
-            None => options = b"{\"include_usage\":true}".to_vec(),
+        let mut inside = body[place.value.clone()].to_vec();
+        match self::object(&inside) {
+            Some(inner) => set(&mut inside, &inner, name, value),
+            None => inside.clone_from(&alone),
         }
-        body.splice(place.value, options);
+        body.splice(place.value, inside);
     }
+}
+
+fn remove_inside(body: &mut Vec<u8>, object: &Object, (outer, name): (&str, &str)) {
+    for place in object.named(body, outer).into_iter().rev() {
+        let mut inside = body[place.value.clone()].to_vec();
+        if let Some(inner) = self::object(&inside) {
+            remove(&mut inside, &inner, name);
+            body.splice(place.value, inside);
+        }
+    }
+}
+
+/// What a provider sees of a user whose name is not its to know: the same for each call, and
+/// another one in each paywall.
+pub fn hashed_user(paywall: PaywallId, user: &str) -> String {
+    use std::fmt::Write;
+    let digest = Sha256::digest(format!("{paywall}:{user}"));
+    digest[..HASH_BYTES].iter().fold("user_".to_owned(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 impl Object {
@@ -261,6 +303,25 @@ mod tests {
         for (body, expected) in table {
             assert_eq!(edit(body, &[Edit::IncludeUsage]), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn the_user_of_messages_stands_in_the_metadata() {
+        let set = |body| edit(body, &[Edit::MetadataUser("u")]);
+        assert_eq!(set("{}"), r#"{"metadata":{"user_id":"u"}}"#);
+        assert_eq!(set(r#"{"metadata":{"user_id":"ann"}}"#), r#"{"metadata":{"user_id":"u"}}"#);
+        let without = |body| edit(body, &[Edit::NoMetadataUser]);
+        assert_eq!(without(r#"{"metadata":{"user_id":"ann","x":1}}"#), r#"{"metadata":{"x":1}}"#);
+        assert_eq!(without(r#"{"metadata":null}"#), r#"{"metadata":null}"#);
+    }
+
+    #[test]
+    fn a_hash_tells_users_apart_and_not_who_they_are() {
+        let hash = |user| hashed_user(PaywallId::default(), user);
+        assert_eq!(hash("ann"), hash("ann"));
+        assert_ne!(hash("ann"), hash("bob"));
+        assert_ne!(hash("ann"), hashed_user(PaywallId(crate::id::Ulid(1)), "ann"));
+        assert_eq!(hash("ann").len(), 5 + 2 * HASH_BYTES);
     }
 
     #[test]

@@ -179,23 +179,33 @@ impl HoldAsk<'_> {
         if self.prompt_is_too_long() {
             return self.short(ShortReason::PromptTooLong, asked).map(Err);
         }
+        let affordable = self.affordable(self.funds.spendable())?;
+        let plan = match self.within_limits(asked)? {
+            Ok(plan) => plan,
+            // Money is told before limits, where both refuse.
+            Err(_) if self.shortened(asked, affordable, Clamped::Balance).is_none() => {
+                return self.short(ShortReason::InsufficientBalance, asked).map(Err);
+            }
+            Err(reason) => return self.short(reason, asked).map(Err),
+        };
+        match self.shortened(plan, affordable, Clamped::Balance) {
+            Some(plan) => self.hold(&plan, affordable).map(Ok),
+            None => self.short(ShortReason::InsufficientBalance, plan).map(Err),
+        }
+    }
+
+    /// The plan within spend caps and the caller's maximum.
+    fn within_limits(&self, asked: Plan) -> Result<Result<Plan, ShortReason>, CostOverflow> {
         let mut plan = asked;
         for cap in self.caps {
             let rest = if cap.rest.is_positive() { self.affordable(cap.rest)? } else { None };
             match self.shortened(plan, rest, Clamped::Cap) {
                 Some(shorter) => plan = shorter,
-                None => return self.short(ShortReason::SpendCapReached(cap.source), plan).map(Err),
+                None => return Ok(Err(ShortReason::SpendCapReached(cap.source))),
             }
         }
-        match self.under_max_cost(plan)? {
-            Some(shorter) => plan = shorter,
-            None => return self.short(ShortReason::MaxCostExceeded, plan).map(Err),
-        }
-        let affordable = self.affordable(self.funds.spendable())?;
-        match self.shortened(plan, affordable, Clamped::Balance) {
-            Some(plan) => self.hold(&plan, affordable).map(Ok),
-            None => self.short(ShortReason::InsufficientBalance, plan).map(Err),
-        }
+        let plan = self.under_max_cost(plan)?;
+        Ok(plan.ok_or(ShortReason::MaxCostExceeded))
     }
 
     /// The next step of a stream without a cap. `held` is the hold so far, already taken off

@@ -51,6 +51,25 @@ impl Reason {
         Reason::InvalidRequest,
     ];
 
+    /// Where several refuse, the smallest rank is told (16.2).
+    pub const fn rank(self) -> u8 {
+        match self {
+            Reason::InvalidRequest => 0,
+            Reason::PaywallArchived => 1,
+            Reason::UserSuspended => 2,
+            Reason::ModelNotAllowed => 3,
+            Reason::PolicyViolation => 4,
+            Reason::ProviderNotConfigured => 5,
+            Reason::AuthorizationRequired => 6,
+            Reason::InsufficientBalance => 7,
+            Reason::RateLimited => 8,
+            Reason::ConcurrencyLimited => 9,
+            Reason::QuotaReached => 10,
+            Reason::SpendCapReached => 11,
+            Reason::MaxCostExceeded => 12,
+        }
+    }
+
     /// The name in headers, events and the `paywall` object.
     pub const fn name(self) -> &'static str {
         match self {
@@ -176,6 +195,9 @@ mod tests {
                 (reason.name(), reason.template(), reason.status(), reason.code(), reason.link());
             assert_eq!(got, row, "{reason:?}");
         }
+        let mut ranks = Reason::ALL.map(Reason::rank);
+        ranks.sort_unstable();
+        assert_eq!(ranks, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], "no two are told at once");
     }
 
     #[test]

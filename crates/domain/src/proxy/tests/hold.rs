@@ -224,6 +224,18 @@ fn a_maximum_cost_never_shortens_what_was_asked_for() {
 }
 
 #[test]
+fn money_is_told_before_limits_where_both_refuse() {
+    let caps = vec![Ceiling { source: CapSource::UserDay, rest: Amount::ZERO }];
+    let mut case = Case { client_cap: Some(500), caps, ..Case::new("0") };
+    case.max_cost = Some(amount("1"));
+    assert_eq!(case.short().reason, ShortReason::InsufficientBalance);
+    case.funds.available = amount("1000");
+    assert_eq!(case.short().reason, ShortReason::SpendCapReached(CapSource::UserDay));
+    case.caps.clear();
+    assert_eq!(case.short().reason, ShortReason::MaxCostExceeded);
+}
+
+#[test]
 fn embeddings_hold_their_prompt_alone() {
     let case = Case::new("1");
     let ask = HoldAsk { has_output: false, ..case.ask() };
