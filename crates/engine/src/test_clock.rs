@@ -46,6 +46,11 @@ impl Engine {
         *self.sends.write() = Some(sends);
     }
 
+    /// Whether this process sends webhooks.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.sends.read().is_some()
+    }
+
     pub fn clock_standing(&self, scope: &Scope) -> Result<Standing, Error> {
         let clock = self.clocks.get(scope.env);
         Ok(Standing { clock, now: self.now(scope), next_due: self.next_due(scope)? })

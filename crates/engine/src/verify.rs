@@ -1,7 +1,7 @@
 //! The books' proof: every entry applied again from the first gives what is stored, every number is
 //! there once, and every journal sums to zero. Reads one snapshot and changes nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::amount::Amount;
 use domain::ledger::entry::{LedgerAccount, Status};
@@ -9,6 +9,7 @@ use domain::ledger::replay::Replay;
 use domain::ledger::{Account, Entry, Record};
 use domain::place::Place;
 use domain::scope::Scope;
+use domain::time::{MINUTE_MS, Timestamp};
 use serde::Serialize;
 use store::verify::{Item, Receivers};
 use store::{Database, Read};
@@ -18,13 +19,17 @@ use crate::run::Engine;
 
 /// Findings that are kept; the rest is counted.
 const FINDINGS_MAX: usize = 100;
+/// Findings of one rule that are looked for among the deliveries.
+const DELIVERIES_MAX: u32 = 100;
+/// A running sender tries every receiver that has something to get more often than this.
+const STUCK_MS: i64 = 6 * MINUTE_MS;
 /// Rows between two calls of the progress.
 const PROGRESS_ROWS: u64 = 10_000;
 
 /// Something that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// `chain`, `balance`, `journal`, `gap`, `unreadable`, `unsent`.
+    /// `chain`, `balance`, `journal`, `gap`, `unreadable`, `unsent`, `invented`, `order`, `stuck`.
     pub rule: &'static str,
     /// The entry or event, if it is one: its id and its position in the environment's log.
     pub id: Option<String>,
@@ -48,9 +53,44 @@ pub struct Summary {
 }
 
 impl Engine {
-    /// Proves one environment.
+    /// Proves one environment. Whether deliveries are stuck can be seen while this process sends:
+    /// elsewhere a lease only says that a sender was stopped, and the next start ends it.
     pub async fn verify(&self, scope: Scope) -> Result<Summary, Error> {
-        self.read(move |read| environment(read, &scope, &mut |_| {})).await
+        let sends = self.is_sending();
+        let since = self.now(&scope).plus_ms(-STUCK_MS);
+        let work = move |read: Read<'_>| {
+            let mut summary = environment(read, &scope, &mut |_| {})?;
+            if sends {
+                find_stuck(&mut summary, read, &scope, since)?;
+            }
+            Ok(summary)
+        };
+        self.read(work).await
+    }
+}
+
+fn find_stuck(
+    summary: &mut Summary,
+    read: Read<'_>,
+    scope: &Scope,
+    since: Timestamp,
+) -> Result<(), Error> {
+    for (place, receiver) in store::verify::stuck(read, scope, (since, DELIVERIES_MAX))? {
+        let message = format!("event {place} is not sent to receiver {}", receiver.0);
+        summary.find("stuck", Some((place, None)), message);
+    }
+    summary.balanced = summary.findings_total == 0;
+    Ok(())
+}
+
+impl Summary {
+    fn find(&mut self, rule: &'static str, at: Option<(Place, Option<String>)>, message: String) {
+        self.findings_total += 1;
+        if self.findings.len() < FINDINGS_MAX {
+            let position = at.as_ref().map(|(place, _)| place.position());
+            let id = at.and_then(|(_, id)| id);
+            self.findings.push(Finding { rule, id, position, message });
+        }
     }
 }
 
@@ -62,14 +102,16 @@ pub fn database(database: &Database, progress: &mut dyn FnMut(u64)) -> Result<Ve
     })
 }
 
-fn environment(
-    read: Read<'_>,
-    scope: &Scope,
+fn environment<'r>(
+    read: Read<'r>,
+    scope: &'r Scope,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Summary, Error> {
     let counters = store::verify::counters(read, scope)?;
     let mut proof = Proof {
         read,
+        scope,
+        subjects: HashSet::new(),
         receivers: Receivers::load(read, scope)?,
         wallets: HashMap::new(),
         sequences: HashMap::new(),
@@ -97,6 +139,9 @@ struct Wallet {
 
 struct Proof<'r> {
     read: Read<'r>,
+    scope: &'r Scope,
+    /// What events were about that were looked at.
+    subjects: HashSet<String>,
     receivers: Receivers,
     wallets: HashMap<i64, Wallet>,
     /// Last sequence of each subject, and of each paywall as `paywall:<no>`.
@@ -107,12 +152,7 @@ struct Proof<'r> {
 
 impl Proof<'_> {
     fn find(&mut self, rule: &'static str, at: Option<(Place, Option<String>)>, message: String) {
-        self.summary.findings_total += 1;
-        if self.summary.findings.len() < FINDINGS_MAX {
-            let position = at.as_ref().map(|(place, _)| place.position());
-            let id = at.and_then(|(_, id)| id);
-            self.summary.findings.push(Finding { rule, id, position, message });
-        }
+        self.summary.find(rule, at, message);
     }
 
     fn take(&mut self, (place, item): Item) -> Result<(), Error> {
@@ -132,11 +172,24 @@ impl Proof<'_> {
                 self.position(place, 1);
                 let counted = event.paywall.map(|no| format!("paywall:{no}"));
                 let counted = counted.unwrap_or_else(|| event.subject.clone());
+                self.subject(&event.subject, (place, event.id().to_string()))?;
                 self.sequence(&counted, (event.sequence, 1), (place, event.id().to_string()));
             }
             Record::Alert(_) => {}
         }
         self.deliveries(&record)
+    }
+
+    /// An event tells of something that is there. Each is looked at once.
+    fn subject(&mut self, subject: &str, at: (Place, String)) -> Result<(), Error> {
+        if self.subjects.contains(subject) {
+            return Ok(());
+        }
+        if !store::verify::has_subject(self.read, self.scope, subject)? {
+            self.find("invented", Some((at.0, Some(at.1))), format!("{subject} does not exist"));
+        }
+        self.subjects.insert(subject.to_owned());
+        Ok(())
     }
 
     /// Positions follow each other without a gap.
@@ -242,6 +295,7 @@ impl Proof<'_> {
         }
         self.check_totals();
         self.check_counters(counters);
+        self.check_order()?;
         self.summary.wallets = self.wallets.len() as u64;
         self.summary.last_position = self.next_position - 1;
         self.summary.balanced = self.summary.findings_total == 0;
@@ -302,5 +356,16 @@ impl Proof<'_> {
                 self.find("gap", None, message);
             }
         }
+    }
+
+    /// Under `ordering: subject` nothing arrives before what came before it.
+    fn check_order(&mut self) -> Result<(), Error> {
+        let found = store::verify::out_of_order(self.read, self.scope, DELIVERIES_MAX)?;
+        for (place, receiver) in found {
+            let message =
+                format!("event {place} reached receiver {} before an earlier one", receiver.0);
+            self.find("order", Some((place, None)), message);
+        }
+        Ok(())
     }
 }

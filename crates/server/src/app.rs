@@ -13,6 +13,7 @@ use store::keys::StoredKey;
 use tokio::sync::watch;
 
 use crate::http::webhook_stream::Streams;
+use crate::ledger_counts::Counted;
 use crate::metrics::Metrics;
 use crate::ports::webhook_client::GuardedClient;
 
@@ -23,6 +24,7 @@ pub struct App {
     /// Reaches the addresses that users give, and judges them.
     pub webhooks: GuardedClient,
     pub streams: Streams,
+    pub(crate) counted: Counted,
     deliverer: Arc<Mutex<Option<Deliverer>>>,
     /// True from the moment on at which the process takes no more work.
     stop: watch::Sender<bool>,
@@ -32,8 +34,11 @@ pub struct App {
 
 impl App {
     pub fn new(engine: Arc<Engine>) -> App {
+        // Where the log cannot be read now, everything in it will be counted.
+        let counted = Counted::from_now(&engine).unwrap_or_default();
         App {
             engine,
+            counted,
             metrics: Arc::new(Metrics::default()),
             webhooks: GuardedClient::new(AllowList::default()),
             streams: Streams::default(),
@@ -49,9 +54,10 @@ impl App {
         App { webhooks: GuardedClient::new(list), ..self }
     }
 
-    /// Begins to send webhooks. One sender a process.
-    pub fn start_deliverer(&self) -> Deliverer {
-        let deliverer = Deliverer::start(self.engine.clone(), Arc::new(self.webhooks.clone()));
+    /// Begins to send webhooks, at most so many at a time. One sender a process.
+    pub fn start_deliverer(&self, in_flight_max: u32) -> Deliverer {
+        let port = Arc::new(self.webhooks.clone());
+        let deliverer = Deliverer::start_bounded(self.engine.clone(), port, in_flight_max);
         *self.deliverer.lock() = Some(deliverer.clone());
         deliverer
     }

@@ -4,10 +4,13 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod http;
+mod ledger_counts;
+mod lock;
 pub mod logs;
 pub mod metrics;
 pub mod node;
 pub mod ports;
+mod unready;
 pub mod workers;
 
 /// The commit that this was built from, where the build says it.

@@ -77,8 +77,12 @@ impl Metrics {
 
     /// Adds one to a counter. The labels' values come from closed lists.
     pub fn count(&self, name: &'static str, labels: &[(&'static str, &str)]) {
+        self.add(name, labels, 1);
+    }
+
+    pub fn add(&self, name: &'static str, labels: &[(&'static str, &str)], count: u64) {
         let labels = labels.iter().map(|&(key, value)| (key, value.to_owned())).collect();
-        *self.counters.lock().entry((name, labels)).or_default() += 1;
+        *self.counters.lock().entry((name, labels)).or_default() += count;
     }
 
     /// A request that was refused, by the error's code.
@@ -101,10 +105,12 @@ impl Metrics {
                 labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
             put(&mut text, format_args!("{name}{{{}}} {value}", labels.join(",")));
         }
-        if let Some((name, ..)) = others.first() {
-            head(&mut text, name, "counter");
-        }
+        let mut last = "";
         for (name, label, word, value) in others {
+            if *name != last {
+                head(&mut text, name, "counter");
+                last = name;
+            }
             put(&mut text, format_args!("{name}{{{label}=\"{word}\"}} {value}"));
         }
         for (name, value) in gauges {

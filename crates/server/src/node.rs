@@ -16,6 +16,8 @@ use tokio::net::TcpListener;
 use crate::app::App;
 use crate::config::Config;
 use crate::http;
+use crate::lock::Lock;
+use crate::unready;
 use crate::workers::Workers;
 
 /// Longest time that requests may still take when the process stops.
@@ -29,6 +31,10 @@ pub enum NodeError {
     Listen { address: String, error: io::Error },
     #[error("the listener failed: {0}")]
     Accept(io::Error),
+    #[error("another process has {0} open; stop it, or choose another folder with --data-dir")]
+    InUse(String),
+    #[error("the lock of {database} cannot be taken: {error}")]
+    Lock { database: String, error: io::Error },
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
@@ -38,15 +44,29 @@ pub enum NodeError {
 pub struct Node {
     pub app: App,
     listener: TcpListener,
+    in_flight_max: u32,
+    _lock: Lock,
 }
 
 impl Node {
-    /// Opens the database and the port. `migrate` applies pending migrations.
+    /// Opens the database and the port. `migrate` applies pending migrations; without it the port
+    /// answers that it is not ready for as long as one is pending.
     pub async fn open(config: &Config, migrate: bool) -> Result<Node, NodeError> {
         // The port first: a second server on the same folder stops here and touches nothing.
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| NodeError::Listen { address: config.listen.to_string(), error })?;
+        make_folder(&config.data_dir)?;
+        if !migrate && !unready::pending(config)?.is_empty() {
+            let (waiting, kept) = doubled(listener).map_err(NodeError::Accept)?;
+            unready::wait(config, waiting).await?;
+            return Node::on(config, kept, false);
+        }
+        Node::on(config, listener, migrate)
+    }
+
+    fn on(config: &Config, listener: TcpListener, migrate: bool) -> Result<Node, NodeError> {
+        let lock = take_lock(config)?;
         let database = open_database(config, migrate)?;
         let seal = match &config.encryption_key {
             Some(text) => Seal::parse(text)?,
@@ -56,7 +76,8 @@ impl Node {
         let settings = Settings { seal, random: Random::System, public_url };
         let engine = Engine::start(database, settings)?;
         let app = App::new(engine).with_targets(targets(config));
-        Ok(Node { app, listener })
+        let in_flight_max = u32::try_from(config.webhook_max_in_flight).unwrap_or(u32::MAX);
+        Ok(Node { app, listener, in_flight_max, _lock: lock })
     }
 
     /// Makes the first tenant with the first key where `FAREBOX_API_KEY` names one.
@@ -68,9 +89,9 @@ impl Node {
 
     /// Serves until `stop` comes; then finishes what runs, flushes and returns.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), NodeError> {
-        let Node { app, listener } = self;
+        let Node { app, listener, in_flight_max, _lock } = self;
         let workers = Workers::start(&app);
-        let deliverer = app.start_deliverer();
+        let deliverer = app.start_deliverer(in_flight_max);
         let listener = listener.tap_io(|stream| {
             // An answer in two writes must not wait for an acknowledgement.
             drop(stream.set_nodelay(true));
@@ -105,7 +126,25 @@ fn targets(config: &Config) -> AllowList {
     AllowList {
         allow: config.allow_private_targets.clone(),
         deny: config.webhook_deny_targets.clone(),
-        own: vec![config.listen.ip()],
+        // `0.0.0.0` is no address that anyone names; the client knows the machine's others.
+        own: Some(config.listen.ip()).filter(|ip| !ip.is_unspecified()).into_iter().collect(),
+    }
+}
+
+/// Two handles of one port.
+fn doubled(listener: TcpListener) -> io::Result<(TcpListener, TcpListener)> {
+    let first = listener.into_std()?;
+    let second = first.try_clone()?;
+    Ok((TcpListener::from_std(first)?, TcpListener::from_std(second)?))
+}
+
+/// Says that this process owns the database, or that another one does.
+pub fn take_lock(config: &Config) -> Result<Lock, NodeError> {
+    let database = config.database.display().to_string();
+    match Lock::take(&config.database) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(NodeError::InUse(database)),
+        Err(error) => Err(NodeError::Lock { database, error }),
     }
 }
 
@@ -141,4 +180,19 @@ pub async fn stop_signal() {
     }
     #[cfg(not(unix))]
     drop(tokio::signal::ctrl_c().await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_that_is_listened_on_is_no_target_unless_it_is_any() {
+        let own = |listen: &str| {
+            let texts = crate::config::load(&[("listen", listen.to_owned())], None).unwrap();
+            targets(&texts.parse().unwrap()).own
+        };
+        assert_eq!(own("192.0.2.7:80"), ["192.0.2.7".parse::<std::net::IpAddr>().unwrap()]);
+        assert!(own("0.0.0.0:80").is_empty());
+    }
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use domain::webhook::address::AllowList;
+use domain::webhook::address::{AllowList, Refused};
 use domain::webhook::schedule::Outcome;
+use domain::webhook::target::TargetError;
 use fakes::sink::{Settings, Sink};
 use server::ports::webhook_client::{Attempt, GuardedClient, Names, Request, SNIPPET_BYTES_MAX};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -46,6 +47,15 @@ fn client_with(names: &[(&str, &[&str])]) -> GuardedClient {
     let names: HashMap<_, _> =
         names.iter().map(|(name, texts)| ((*name).to_owned(), parse(texts))).collect();
     GuardedClient::with_names(loopback(), Names::Fixed(Arc::new(names)))
+}
+
+#[tokio::test]
+async fn an_address_of_this_machine_is_refused_as_its_own() {
+    let names = HashMap::from([("me.example".to_owned(), vec!["127.0.0.1".parse().unwrap()])]);
+    let names = Names::Fixed(Arc::new(names));
+    let client = GuardedClient::with_names(AllowList::default(), names);
+    let refused = client.check("https://me.example/hook").await.unwrap_err();
+    assert_eq!(refused, TargetError::Address(Refused::Own), "{refused}");
 }
 
 #[tokio::test]

@@ -6,14 +6,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::account_log::Overlay;
 use crate::error::Error;
-
-/// Migrations in order; forward only. A release adds to the end and never changes one.
-const MIGRATIONS: &[(&str, &str)] =
-    &[("0001_foundation", include_str!("migrations/0001_foundation.sql"))];
+use crate::migrations::{self, ALL};
 
 const READERS_IDLE_MAX: usize = 16;
 const STATEMENTS_CACHED_MAX: usize = 256;
@@ -35,18 +32,35 @@ pub struct Read<'c> {
 }
 
 impl Database {
-    /// Opens or makes the file. `apply` brings it to this release's schema; without it a pending
-    /// migration is an error that says so.
+    /// Opens or makes the file. `apply` brings it to this release's schema, and keeps a copy of a
+    /// file that it changes; without it a pending migration is an error that says so.
     pub fn open(path: &Path, apply: bool) -> Result<Database, Error> {
         let database =
             Database { path: path.to_owned(), overlay: Arc::default(), idle: Arc::default() };
         let mut connection = database.connect_writer()?;
-        let pending = pending(&connection)?;
+        let pending = migrations::pending(&connection, ALL)?;
         if !pending.is_empty() && !apply {
             return Err(Error::Open(format!("migrations are pending: {}", pending.join(", "))));
         }
-        migrate(&mut connection)?;
+        migrations::apply(&mut connection, path, ALL)?;
         Ok(database)
+    }
+
+    /// Makes a copy of a backup ready to take a database's place: it opens, and its feed gets a new
+    /// mark, so that cursors of the history that it replaces are refused.
+    pub fn ready_to_restore(copy: &Path) -> Result<(), Error> {
+        let database = Database { path: copy.to_owned(), idle: Arc::default() };
+        let connection = database.connect_writer()?;
+        migrations::pending(&connection, ALL)?;
+        if migrations::applied(&connection) == 0 {
+            return Err(Error::Open(format!("{} is no database of Farebox", copy.display())));
+        }
+        connection.execute(
+            "UPDATE meta SET value = lower(hex(randomblob(4))) WHERE name = 'feed_mark'",
+            [],
+        )?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
     }
 
     pub fn path(&self) -> &Path {
@@ -56,14 +70,14 @@ impl Database {
     /// Names of the migrations and whether each is applied.
     pub fn migrations(&self) -> Result<Vec<(&'static str, bool)>, Error> {
         let connection = self.connect_writer()?;
-        let pending = pending(&connection)?;
-        Ok(MIGRATIONS.iter().map(|(name, _)| (*name, !pending.contains(name))).collect())
+        let pending = migrations::pending(&connection, ALL)?;
+        Ok(ALL.iter().map(|(name, _)| (*name, !pending.contains(name))).collect())
     }
 
     /// As `migrations`, for a file that may not exist yet; changes nothing.
     pub fn migrations_of(path: &Path) -> Result<Vec<(&'static str, bool)>, Error> {
         if !path.exists() {
-            return Ok(MIGRATIONS.iter().map(|(name, _)| (*name, false)).collect());
+            return Ok(ALL.iter().map(|(name, _)| (*name, false)).collect());
         }
         Database { path: path.to_owned(), overlay: Arc::default(), idle: Arc::default() }
             .migrations()
@@ -135,11 +149,15 @@ impl Database {
         if target.exists() {
             return Err(Error::Open(format!("{} exists already", target.display())));
         }
-        let source = self.connect_reader()?;
-        let name = target.to_str().ok_or_else(|| Error::Open("the path is not UTF-8".into()))?;
-        source.execute("VACUUM INTO ?1", [name])?;
-        Ok(())
+        copy_into(&self.connect_reader()?, target)
     }
+}
+
+/// A whole copy of what is committed.
+pub(crate) fn copy_into(source: &Connection, target: &Path) -> Result<(), Error> {
+    let name = target.to_str().ok_or_else(|| Error::Open("the path is not UTF-8".into()))?;
+    source.execute("VACUUM INTO ?1", [name])?;
+    Ok(())
 }
 
 fn prepare(connection: &Connection) -> Result<(), Error> {
@@ -160,41 +178,5 @@ fn prepare(connection: &Connection) -> Result<(), Error> {
 /// because it had peeked at the values of the call before.
 fn keep_plans(connection: &Connection) -> Result<(), Error> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    Ok(())
-}
-
-/// Number of migrations that are applied; a file without our tables has none.
-fn applied(connection: &Connection) -> usize {
-    let schema = connection
-        .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| row.get::<_, i64>(0))
-        .optional()
-        .unwrap_or(None);
-    usize::try_from(schema.unwrap_or(0)).unwrap_or(0)
-}
-
-fn pending(connection: &Connection) -> Result<Vec<&'static str>, Error> {
-    let done = applied(connection);
-    if done > MIGRATIONS.len() {
-        return Err(Error::Open("the database was made by a newer release".into()));
-    }
-    Ok(MIGRATIONS[done..].iter().map(|(name, _)| *name).collect())
-}
-
-fn migrate(connection: &mut Connection) -> Result<(), Error> {
-    let transaction =
-        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let done = applied(&transaction);
-    for (_, sql) in MIGRATIONS.iter().skip(done) {
-        transaction.execute_batch(sql)?;
-    }
-    if done < MIGRATIONS.len() {
-        let all = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-        transaction.execute(
-            "INSERT INTO meta (name, value) VALUES ('schema', ?1)
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            [all],
-        )?;
-    }
-    transaction.commit()?;
     Ok(())
 }

@@ -1,12 +1,15 @@
-//! Figures of the whole database for watching it, and the proof that it can be written. Above every
-//! scope: nothing here names a tenant.
+//! Figures for watching a database, and the proof that it can be written. Nothing here names a
+//! tenant.
 
+use domain::ledger::entry::{Kind, LedgerAccount};
+use domain::scope::Scope;
 use domain::time::Timestamp;
+use rusqlite::params;
 
 use crate::database::Read;
 use crate::error::Error;
 use crate::tx::Write;
-use crate::value::Millis;
+use crate::value::{Millis, unsigned};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gauges {
@@ -37,6 +40,41 @@ pub fn stopped(read: Read<'_>) -> Result<i64, Error> {
     let mut select =
         read.connection.prepare_cached("SELECT COUNT(*) FROM balances WHERE stopped = 1")?;
     Ok(select.query_row([], |row| row.get(0))?)
+}
+
+/// Entries of one kind and currency, and how they ended a hold if they did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tallied {
+    pub kind: &'static str,
+    pub currency: String,
+    /// `captured`, `released` or `expired`.
+    pub hold_outcome: Option<String>,
+    pub count: u64,
+}
+
+/// The environment's entries after a position, counted, and the position up to which.
+pub fn tally(read: Read<'_>, scope: &Scope, after: u64) -> Result<(Vec<Tallied>, u64), Error> {
+    let head = crate::events::head(read, scope)?;
+    let mut select = read.connection.prepare_cached(
+        "SELECT e.kind, w.currency, COUNT(*),
+            CASE WHEN e.kind = ?3 THEN json_extract(e.details, '$.release_cause')
+                 WHEN e.kind = ?4 AND e.from_account = ?5 THEN 'captured' END AS outcome
+         FROM entries e JOIN wallets w ON w.no = e.wallet
+         WHERE e.place > ?1 AND e.place <= ?2 GROUP BY e.kind, w.currency, outcome",
+    )?;
+    let places = (scope.env.place(after).raw(), scope.env.place(head).raw());
+    let codes = (Kind::Release.code(), Kind::Debit.code(), LedgerAccount::Held.code());
+    let key = params![places.0, places.1, codes.0, codes.1, codes.2];
+    let rows = select.query_map(key, |row| {
+        let kind = Kind::from_code(row.get(0)?).ok_or(rusqlite::Error::InvalidQuery)?;
+        Ok(Tallied {
+            kind: kind.name(),
+            currency: row.get(1)?,
+            hold_outcome: row.get(3)?,
+            count: unsigned(row.get(2)?),
+        })
+    })?;
+    Ok((rows.collect::<Result<_, _>>()?, head))
 }
 
 /// Writes one small row: fails where the file cannot be written or the disk is full.

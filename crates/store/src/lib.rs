@@ -25,6 +25,7 @@ pub mod idempotency;
 pub mod identities;
 pub mod keys;
 pub mod members;
+mod migrations;
 pub mod page;
 pub mod paywalls;
 pub mod receiver_secrets;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::ledger::Record;
-use domain::place::{EnvNo, Place, ReceiverNo};
+use domain::place::{EnvNo, Place, ReceiverNo, TEST_POSITIONS};
 use domain::scope::Scope;
 use domain::time::Timestamp;
 use domain::wallet::Wallet;
@@ -143,4 +143,67 @@ impl Receivers {
         }
         Ok(missing)
     }
+}
+
+/// Whether the thing that an event is about exists. Kinds of things that nothing is stored of pass.
+pub fn has_subject(read: Read<'_>, scope: &Scope, subject: &str) -> Result<bool, Error> {
+    let Some((kind, id)) = subject.split_once(':') else { return Ok(false) };
+    Ok(match kind {
+        "customer" => match id.parse() {
+            Ok(id) => crate::customers::find(read, scope, id)?.is_some(),
+            Err(_) => false,
+        },
+        "wallet" => match id.parse() {
+            Ok(id) => crate::wallets::find_no(read, scope, id)?.is_some(),
+            Err(_) => false,
+        },
+        "paywall" => match id.parse() {
+            Ok(id) => crate::paywalls::find(read, scope, id)?.is_some(),
+            Err(_) => false,
+        },
+        _ => true,
+    })
+}
+
+/// Deliveries, at most `limit`, that had success before an earlier one of their order key was done.
+pub fn out_of_order(
+    read: Read<'_>,
+    scope: &Scope,
+    limit: u32,
+) -> Result<Vec<(Place, ReceiverNo)>, Error> {
+    let mut select = read.connection.prepare_cached(
+        "SELECT place, receiver FROM (
+            SELECT place, receiver, delivered_at,
+                MAX(CASE WHEN state IN ('due', 'leased', 'waiting') THEN ?2 ELSE delivered_at END)
+                OVER (PARTITION BY receiver, order_key ORDER BY sequence
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+            FROM deliveries
+            WHERE env = ?1 AND class <> 'replay' AND order_key <> '' AND place & ?3 = 0
+                AND receiver IN (SELECT no FROM receivers WHERE env = ?1
+                    AND json_extract(body, '$.ordering') = 'subject'))
+         WHERE delivered_at < before ORDER BY place LIMIT ?4",
+    )?;
+    let test = i64::try_from(TEST_POSITIONS).unwrap_or(i64::MAX);
+    let key = params![scope.env.get(), i64::MAX, test, limit];
+    let rows =
+        select.query_map(key, |row| Ok((Place::from_raw(row.get(0)?), ReceiverNo(row.get(1)?))))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Deliveries, at most `limit`, that are leased although they were due before `since` and their
+/// receiver was not tried since then either.
+pub fn stuck(
+    read: Read<'_>,
+    scope: &Scope,
+    (since, limit): (Timestamp, u32),
+) -> Result<Vec<(Place, ReceiverNo)>, Error> {
+    let mut select = read.connection.prepare_cached(
+        "SELECT d.place, d.receiver FROM deliveries d JOIN receivers r ON r.no = d.receiver
+         WHERE d.env = ?1 AND d.state = 'leased' AND d.next_at < ?2
+            AND COALESCE(r.last_attempt_at, 0) < ?2 ORDER BY d.place LIMIT ?3",
+    )?;
+    let key = params![scope.env.get(), Millis(since), limit];
+    let rows =
+        select.query_map(key, |row| Ok((Place::from_raw(row.get(0)?), ReceiverNo(row.get(1)?))))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -4,9 +4,9 @@
 //! beside it. The database is the only truth: what is in memory here is leased there, and a start
 //! of the process makes it due again.
 //!
-//! Bounds: 8 requests at a time a receiver, 512 a process; slow receivers have 2 each and a tenth
-//! of the process together. Receivers take turns; tenants and classes have no shares of their own
-//! yet.
+//! Bounds: 8 requests at a time a receiver, 512 a process or what its operator says; slow receivers
+//! have 2 each and a tenth of the process together. Receivers take turns; tenants and classes have
+//! no shares of their own yet.
 
 mod lane;
 mod prepare;
@@ -34,6 +34,9 @@ use crate::test_clock::Sends;
 use prepare::Memory;
 pub(crate) use record::go_on;
 
+/// Requests of a process at a time, where nobody says otherwise.
+const IN_FLIGHT_MAX: u32 = 512;
+
 /// The handle of a running sender. Cloning it is cheap; the sender ends with `stop`.
 #[derive(Clone)]
 pub struct Deliverer {
@@ -57,16 +60,27 @@ struct Shared {
     port: Arc<dyn WebhookPort>,
     memory: Memory,
     counts: Arc<Counts>,
+    in_flight_max: u32,
 }
 
 impl Deliverer {
     /// Starts to send. Needs a tokio runtime.
     pub fn start(engine: Arc<Engine>, port: Arc<dyn WebhookPort>) -> Deliverer {
+        Deliverer::start_bounded(engine, port, IN_FLIGHT_MAX)
+    }
+
+    /// As `start`, with another bound of the requests at a time.
+    pub fn start_bounded(
+        engine: Arc<Engine>,
+        port: Arc<dyn WebhookPort>,
+        in_flight_max: u32,
+    ) -> Deliverer {
         let handovers = engine.take_handovers().unwrap_or_else(no_handovers);
         let (commands, received) = mpsc::unbounded_channel();
         let (counts, weak) = (Arc::new(Counts::default()), Arc::downgrade(&engine));
         let memory = Memory::default();
-        let shared = Arc::new(Shared { engine, port, memory, counts: counts.clone() });
+        let shared =
+            Arc::new(Shared { engine, port, memory, counts: counts.clone(), in_flight_max });
         let sends = shared.clone();
         let task = tokio::spawn(sender::run(shared, handovers, received)).abort_handle();
         let deliverer = Deliverer { commands, counts, engine: weak, task };

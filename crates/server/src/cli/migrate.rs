@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Context, Failure, out};
-use crate::node::{make_folder, open_database};
+use crate::node::{make_folder, open_database, take_lock};
 
 /// Apply pending migrations
 #[derive(clap::Args)]
@@ -22,7 +22,7 @@ pub fn run(context: &Context, args: &Args) -> Result<(), Failure> {
     let all = if args.status {
         store::Database::migrations_of(&context.config.database)?
     } else {
-        open_database(&context.config, true)?.migrations()?
+        migrated(context)?
     };
     if args.json {
         let list: Vec<_> =
@@ -33,4 +33,12 @@ pub fn run(context: &Context, args: &Args) -> Result<(), Failure> {
         out::line(&format!("{name}  {}", if applied { "applied" } else { "pending" }))?;
     }
     Ok(())
+}
+
+/// The lock is taken where something is to be changed: one process at a time does it.
+fn migrated(context: &Context) -> Result<Vec<(&'static str, bool)>, Failure> {
+    let config = &context.config;
+    let waits = store::Database::migrations_of(&config.database)?.iter().any(|(_, done)| !done);
+    let _lock = waits.then(|| take_lock(config)).transpose()?;
+    Ok(open_database(config, true)?.migrations()?)
 }

@@ -1,11 +1,12 @@
-//! `farebox restore`: puts a backup in the place of the embedded database. The server must not run.
+//! `farebox restore`: puts a backup in the place of the embedded database. A server that runs has
+//! its lock, and then nothing happens.
 
 use std::path::{Path, PathBuf};
 
 use store::Database;
 
 use super::{Context, Failure, out};
-use crate::node::make_folder;
+use crate::node::{make_folder, take_lock};
 
 /// Put a backup in the place of the database; stop the server first
 #[derive(clap::Args)]
@@ -23,10 +24,8 @@ pub fn run(context: &Context, args: &Args) -> Result<(), Failure> {
     if !args.file.is_file() {
         return Err(Failure::Usage(format!("there is no file {}", args.file.display())));
     }
-    // A backup that does not open must not replace anything.
-    Database::open(&args.file, false)?;
-    drop(std::fs::remove_file(beside(&args.file, "-wal")));
-    drop(std::fs::remove_file(beside(&args.file, "-shm")));
+    make_folder(&context.config.data_dir)?;
+    let _lock = take_lock(&context.config)?;
     if target.exists() && !args.yes {
         let question = format!("Replace {}? What is in it is lost.", target.display());
         if !out::confirm(&question)? {
@@ -36,10 +35,17 @@ pub fn run(context: &Context, args: &Args) -> Result<(), Failure> {
             )));
         }
     }
-    make_folder(&context.config.data_dir)?;
-    // The new file is whole before it takes the old one's name.
+    // The new file is whole before it takes the old one's name. The backup stays as it is.
     let fresh = beside(target, ".restoring");
     std::fs::copy(&args.file, &fresh)?;
+    let ready = Database::ready_to_restore(&fresh);
+    for tail in ["-wal", "-shm"] {
+        drop(std::fs::remove_file(beside(&fresh, tail)));
+    }
+    if let Err(error) = ready {
+        drop(std::fs::remove_file(&fresh));
+        return Err(error.into());
+    }
     std::fs::File::open(&fresh)?.sync_all()?;
     for tail in ["-wal", "-shm"] {
         drop(std::fs::remove_file(beside(target, tail)));

@@ -8,7 +8,7 @@ use crate::node::{Node, stop_signal};
 #[derive(clap::Args)]
 #[command(after_help = "Example: FAREBOX_API_KEY=fbx_my_first_key farebox serve")]
 pub struct Args {
-    /// Do not apply pending migrations; the server does not start while one is pending
+    /// Do not apply pending migrations; the server is not ready while one is pending
     #[arg(long)]
     no_migrate: bool,
 }

@@ -57,7 +57,7 @@ fn attempts(app: &App) -> Vec<Sample> {
     Outcome::ALL.iter().map(sample).collect()
 }
 
-/// A migration cannot be pending here: the server does not open such a database.
+/// A migration cannot be pending here: `unready` answers for as long as one is.
 async fn readyz(app: App, _: Call) -> Result<Answer, Error> {
     let mut failed = Vec::new();
     if app.is_stopping() {
@@ -86,9 +86,13 @@ async fn metrics(app: App, _: Call) -> Result<Answer, Error> {
     let now = app.engine.real_now();
     let pending = found.oldest_pending.map_or(0, |at| (now.millis() - at.millis()).max(0) / 1_000);
     let size = std::fs::metadata(app.engine.database().path()).map_or(0, |file| file.len());
-    let attempts = attempts(&app);
+    let mut counted = attempts(&app);
+    let broken = u64::try_from(found.wallets_stopped).unwrap_or(0);
+    let violations = "farebox_invariant_violations_total";
+    counted.push((violations, "rule", "wallet_invariant", broken));
+    app.count_ledger().await?;
     let text = app.metrics.render(
-        &attempts,
+        &counted,
         &[
             ("farebox_holds_open", found.holds_open.to_string()),
             ("farebox_webhook_oldest_pending_seconds", pending.to_string()),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
@@ -28,6 +29,9 @@ use crate::app::App;
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// What is read of a larger body before the connection ends.
 const DROPPED_BYTES_MAX: usize = 32 << 20;
+
+/// Routes that machines ask all the time.
+const PROBES: [&str; 4] = [" /livez", " /readyz", " /health", " /metrics"];
 
 /// Whose words an error has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,16 +162,24 @@ async fn serve(
     let response = stamped(answer.into_response(), id);
     let status = response.status();
     app.metrics.request(&started, (surface, name), status);
-    tracing::info!(
-        request_id = %id,
-        route = name,
-        status = status.as_u16(),
-        duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-        surface = surface.name(),
-        key,
-        "request"
-    );
+    log_request((name, surface), (id, status.as_u16()), started.elapsed(), &key);
     response
+}
+
+/// One line a request. What asks every few seconds whether the process lives is logged at debug.
+fn log_request(
+    (route, surface): (&'static str, Surface),
+    (id, status): (RequestId, u16),
+    took: Duration,
+    key: &str,
+) {
+    let (surface, duration_us) = (surface.name(), took.as_micros());
+    let duration_us = u64::try_from(duration_us).unwrap_or(u64::MAX);
+    if PROBES.iter().any(|probe| route.ends_with(probe)) {
+        tracing::debug!(request_id = %id, route, status, duration_us, surface, key, "request");
+    } else {
+        tracing::info!(request_id = %id, route, status, duration_us, surface, key, "request");
+    }
 }
 
 async fn handle(

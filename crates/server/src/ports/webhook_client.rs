@@ -87,8 +87,16 @@ impl GuardedClient {
     pub async fn check(&self, url: &str) -> Result<String, TargetError> {
         let target = Target::parse(url, &self.list)?;
         let addresses = self.names.resolve(target.host()).await.unwrap_or_default();
-        target.check_resolved(&addresses, &self.list)?;
+        target.check_resolved(&addresses, &self.list_with_own(&addresses))?;
         Ok(target.as_str().to_owned())
+    }
+
+    /// The operator's list, and which of these addresses are the machine's own: a public one too
+    /// leads back to this server or to its neighbours.
+    fn list_with_own(&self, addresses: &[IpAddr]) -> AllowList {
+        let mut list = AllowList::clone(&self.list);
+        list.own.extend(addresses.iter().copied().filter(is_own));
+        list
     }
 
     async fn attempt(
@@ -142,12 +150,18 @@ impl GuardedClient {
     ) -> Result<Connection, Failed> {
         let resolved_at = Instant::now();
         let addresses = self.names.resolve(target.host()).await?;
-        target.check_resolved(&addresses, &self.list).map_err(Failed::blocked)?;
+        let list = self.list_with_own(&addresses);
+        target.check_resolved(&addresses, &list).map_err(Failed::blocked)?;
         trace.address = addresses.first().copied();
         let connection = self.connector.open(target, &addresses, (key, resolved_at)).await?;
         trace.address = Some(connection.address);
         Ok(connection)
     }
+}
+
+/// Only an address of this machine can be bound to. Nothing is sent.
+fn is_own(address: &IpAddr) -> bool {
+    std::net::UdpSocket::bind((*address, 0)).is_ok()
 }
 
 impl WebhookPort for GuardedClient {

@@ -1,5 +1,6 @@
 //! What operators and readers of the docs ask: health, metrics, the document, the page.
 
+use serde_json::json;
 use testkit::TestApp;
 
 #[tokio::test]
@@ -22,6 +23,36 @@ async fn health_routes_need_no_key_and_hold_no_tenants_data() {
     assert!(text.contains(clock), "{text}");
     assert!(text.contains("farebox_refusals_total{reason=\"unauthorized\"} 1"), "{text}");
     assert!(!text.contains(&app.scope.tenant.to_string()));
+}
+
+#[tokio::test]
+async fn the_ledger_and_the_ends_of_holds_are_counted() {
+    let app = TestApp::start().await;
+    let key = crate::paywall_key(&app).await;
+    let post = async |path: &str, body: serde_json::Value| {
+        let (status, _, answer) = app.post(path, &key, &body).await;
+        assert!(status < 300, "{path}: {answer}");
+        answer["id"].as_str().unwrap_or_default().to_owned()
+    };
+    post("/v1/user/balance/deposit", json!({ "user": "ann", "amount": "9" })).await;
+    for end in ["capture", "release"] {
+        let id = post("/v1/user/holds", json!({ "user": "ann", "amount": "2" })).await;
+        post(&format!("/v1/user/holds/{id}/{end}"), json!({})).await;
+    }
+    for _ in 0..2 {
+        let text = reqwest::get(format!("{}/metrics", app.base)).await.unwrap();
+        let text = text.text().await.unwrap();
+        for line in [
+            "farebox_ledger_entries_total{kind=\"credit\",currency=\"USD\"} 1",
+            "farebox_ledger_entries_total{kind=\"hold\",currency=\"USD\"} 2",
+            "farebox_holds_closed_total{outcome=\"captured\"} 1",
+            "farebox_holds_closed_total{outcome=\"released\"} 1",
+            "farebox_invariant_violations_total{rule=\"wallet_invariant\"} 0",
+            "farebox_holds_open 0",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line}\n{text}");
+        }
+    }
 }
 
 #[tokio::test]

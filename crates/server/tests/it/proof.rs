@@ -1,7 +1,13 @@
 //! The books' proof: true books pass, and one changed byte is named.
 
+use domain::scope::Cause;
+use domain::webhook::address::AllowList;
+use domain::webhook::catalogue::EventType;
+use domain::webhook::receiver::DeliveryState;
+use engine::steps::deliver::Deliverer;
 use engine::verify;
 use serde_json::json;
+use store::deliveries::{Delivery, Filters};
 use testkit::TestApp;
 
 use crate::paywall_key;
@@ -61,4 +67,83 @@ async fn one_changed_byte_in_an_entry_is_named() {
         Ok(found)
     });
     assert_eq!(finding.id, charged.unwrap(), "the entry itself is named");
+}
+
+/// The rules of the findings, each once.
+async fn broken_rules(app: &TestApp) -> Vec<&'static str> {
+    let mut rules: Vec<_> =
+        app.engine.verify(app.scope).await.unwrap().findings.iter().map(|one| one.rule).collect();
+    rules.dedup();
+    rules
+}
+
+#[tokio::test]
+async fn an_event_about_nothing_is_found() {
+    let app = TestApp::start().await;
+    some_money(&app).await;
+    assert!(broken_rules(&app).await.is_empty());
+    let tell = |tx: &mut store::Tx<'_>| {
+        let subject = format!("customer:{}", domain::id::CustomerId::default());
+        let kind = EventType::CUSTOMER_CREATED;
+        Ok(tx.tell(subject, kind, &Cause::schedule(), |_| b"{}".to_vec())?)
+    };
+    app.engine.change(app.scope, tell).await.unwrap();
+    assert_eq!(broken_rules(&app).await, ["invented"]);
+}
+
+/// Two deliveries of one subject to an endpoint that nobody sends to.
+async fn two_in_order(app: &TestApp) -> Vec<Delivery> {
+    let body = json!({ "url": "http://127.0.0.1:9/x", "types": ["customer.*"] });
+    assert_eq!(app.post("/v1/webhooks/endpoints", &app.key, &body).await.0, 201);
+    let body = json!({ "external_id": "ann", "name": "Ann" });
+    let (_, _, made) = app.post("/v1/customers", &app.key, &body).await;
+    let path = format!("/v1/customers/{}", made["id"].as_str().unwrap());
+    assert_eq!(app.put(&path, &app.key, &json!({ "name": "Anna" })).await.0, 200);
+    let filters = Filters::default();
+    let scope = app.scope;
+    let read =
+        |read: store::Read<'_>| Ok(store::deliveries::page(read, &scope, &filters, (None, 10))?);
+    let mut found = app.engine.read_now(read).unwrap();
+    found.sort_by_key(|delivery| delivery.place);
+    assert_eq!(found.len(), 2);
+    found
+}
+
+async fn set(app: &TestApp, delivery: Delivery) {
+    let scope = app.scope;
+    let work =
+        move |tx: &mut store::Tx<'_>| Ok(store::deliveries::set(tx.write()?, &scope, &delivery)?);
+    app.engine.change(scope, work).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_success_before_its_turn_is_found() {
+    let app = TestApp::start().await;
+    let [mut first, mut second] = <[Delivery; 2]>::try_from(two_in_order(&app).await).unwrap();
+    assert!(broken_rules(&app).await.is_empty());
+    second.state = DeliveryState::Done;
+    second.delivered_at = Some(second.created_at.plus_ms(5));
+    set(&app, second.clone()).await;
+    assert_eq!(broken_rules(&app).await, ["order"], "the first is not done");
+    first.state = DeliveryState::Done;
+    first.delivered_at = Some(second.created_at.plus_ms(9));
+    set(&app, first.clone()).await;
+    assert_eq!(broken_rules(&app).await, ["order"], "the first was done later");
+    first.delivered_at = Some(second.created_at.plus_ms(1));
+    set(&app, first).await;
+    assert!(broken_rules(&app).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_delivery_that_a_sender_forgot_is_found_while_one_runs() {
+    let app = TestApp::start().await;
+    let mut first = two_in_order(&app).await.remove(0);
+    first.state = DeliveryState::Leased;
+    first.next_at = first.next_at.plus_ms(-7 * 60_000);
+    set(&app, first).await;
+    assert!(broken_rules(&app).await.is_empty(), "without a sender a lease says nothing");
+    let client = server::ports::webhook_client::GuardedClient::new(AllowList::default());
+    let deliverer = Deliverer::start(app.engine.clone(), std::sync::Arc::new(client));
+    deliverer.abort();
+    assert_eq!(broken_rules(&app).await, ["stuck"]);
 }

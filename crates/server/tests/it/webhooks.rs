@@ -571,3 +571,23 @@ async fn what_a_crash_leaves_open_is_sent_by_the_next_start_under_the_same_id() 
     deliverer.stop().await;
     second.close();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_requests_are_on_the_wire_than_the_operator_allows() {
+    let app = TestApp::start().await;
+    let (sender, mut asked) = mpsc::unbounded_channel();
+    let port = Arc::new(Silent(sender));
+    let deliverer = Deliverer::start_bounded(app.engine.clone(), port, 3);
+    let body = json!({ "url": "http://127.0.0.1:9/x", "types": ["customer.created"],
+        "ordering": "none" });
+    assert_eq!(app.post("/v1/webhooks/endpoints", &app.key, &body).await.0, 201);
+    for number in 0..8 {
+        customer(&app.engine, app.scope, &format!("customer-{number}")).await;
+    }
+    for _ in 0..3 {
+        asked.recv().await.unwrap();
+    }
+    let more = tokio::time::timeout(Duration::from_millis(400), asked.recv()).await;
+    assert!(more.is_err(), "a fourth started although none has ended");
+    deliverer.abort();
+}

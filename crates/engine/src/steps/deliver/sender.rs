@@ -21,9 +21,8 @@ use crate::clock::in_a_while;
 use crate::error::Error;
 use crate::ports::WebhookPort;
 
-const IN_FLIGHT_MAX: u32 = 512;
-/// Slots that slow receivers may have together.
-const SLOW_IN_FLIGHT_MAX: u32 = IN_FLIGHT_MAX / 10;
+/// Slow receivers may have one slot in so many together, and one at least.
+const SLOW_SHARE: u32 = 10;
 /// Requests that are prepared in one read.
 const PREPARED_MAX: usize = 64;
 const RESULTS_MAX: usize = 256;
@@ -216,14 +215,15 @@ impl Sender {
         let mut picked = Vec::new();
         let slow: u32 =
             self.lanes.values().filter(|lane| lane.is_slow()).map(|lane| lane.in_flight).sum();
-        let mut slow_room = SLOW_IN_FLIGHT_MAX.saturating_sub(slow);
+        let most = self.shared.in_flight_max;
+        let mut slow_room = (most / SLOW_SHARE).max(1).saturating_sub(slow);
         loop {
             let before = picked.len();
             let after = self.lanes.range(ReceiverNo(self.turn.0 + 1)..).map(|(no, _)| *no);
             let turns: Vec<_> =
                 after.chain(self.lanes.range(..=self.turn).map(|(no, _)| *no)).collect();
             for no in turns {
-                if picked.len() >= PREPARED_MAX || self.in_flight >= IN_FLIGHT_MAX {
+                if picked.len() >= PREPARED_MAX || self.in_flight >= most {
                     return picked;
                 }
                 let Some(lane) = self.lanes.get_mut(&no).filter(|lane| lane.may_start()) else {

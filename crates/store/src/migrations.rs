@@ -1,0 +1,107 @@
+//! The migrations: one ordered list, forward only. A file that has data is copied beside itself
+//! before the first statement of a release that changes it.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use crate::database::copy_into;
+use crate::error::Error;
+
+/// A name, and the statements.
+pub type Migration = (&'static str, &'static str);
+
+/// In order. A release adds to the end and never changes one.
+pub const ALL: &[Migration] =
+    &[("0001_foundation", include_str!("migrations/0001_foundation.sql"))];
+
+/// Copies of one file before the same migration: each failed start makes one.
+const COPIES_MAX: u32 = 100;
+
+/// Number of migrations that are applied; a file without our tables has none.
+pub fn applied(connection: &Connection) -> usize {
+    let schema = connection
+        .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| row.get::<_, i64>(0))
+        .optional()
+        .unwrap_or(None);
+    usize::try_from(schema.unwrap_or(0)).unwrap_or(0)
+}
+
+pub fn pending(connection: &Connection, all: &[Migration]) -> Result<Vec<&'static str>, Error> {
+    let Some(rest) = all.get(applied(connection)..) else {
+        return Err(Error::Open("the database was made by a newer release".into()));
+    };
+    Ok(rest.iter().map(|(name, _)| *name).collect())
+}
+
+/// Applies what is pending, in one transaction.
+pub fn apply(connection: &mut Connection, path: &Path, all: &[Migration]) -> Result<(), Error> {
+    let pending = pending(connection, all)?;
+    let Some(first) = pending.first() else { return Ok(()) };
+    if applied(connection) > 0 {
+        copy_into(connection, &copy_name(path, first)?)?;
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have been faster: it is counted again inside.
+    for (_, sql) in all.iter().skip(applied(&transaction)) {
+        transaction.execute_batch(sql)?;
+    }
+    let count = i64::try_from(all.len()).unwrap_or(i64::MAX);
+    transaction.execute(
+        "INSERT INTO meta (name, value) VALUES ('schema', ?1)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [count],
+    )?;
+    Ok(transaction.commit()?)
+}
+
+/// `farebox.before-0002_x.db` beside `farebox.db`; with a number where that is taken.
+fn copy_name(path: &Path, migration: &str) -> Result<PathBuf, Error> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let ending = path.extension().unwrap_or_default().to_string_lossy();
+    let free = (1..=COPIES_MAX).find_map(|number| {
+        let number = if number == 1 { String::new() } else { format!("-{number}") };
+        let copy = path.with_file_name(format!("{name}.before-{migration}{number}.{ending}"));
+        (!copy.exists()).then_some(copy)
+    });
+    free.ok_or_else(|| {
+        Error::Open(format!("there are {COPIES_MAX} copies from before {migration}; remove some"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Database;
+
+    const NEXT: Migration = ("0002_next", "CREATE TABLE next (no INTEGER PRIMARY KEY)");
+    const BROKEN: Migration = ("0002_next", "CREATE TABLE next (no INTEGER PRIMARY KEY); nonsense");
+
+    fn tables(path: &Path) -> i64 {
+        let query = "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'next'";
+        Connection::open(path).unwrap().query_row(query, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_file_with_data_is_copied_before_it_is_changed_and_a_new_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("farebox.db");
+        let database = Database::open(&path, true).unwrap();
+        let files = || std::fs::read_dir(folder.path()).unwrap().count();
+        let before = files();
+        let mut connection = database.connect_writer().unwrap();
+        let broken = apply(&mut connection, &path, &[ALL[0], BROKEN]);
+        assert!(broken.is_err());
+        assert_eq!((applied(&connection), tables(&path)), (1, 0), "nothing of it is left");
+        apply(&mut connection, &path, &[ALL[0], NEXT]).unwrap();
+        assert_eq!((applied(&connection), tables(&path)), (2, 1));
+        assert_eq!(files(), before + 2, "one copy for each time that it was tried");
+        for name in ["farebox.before-0002_next.db", "farebox.before-0002_next-2.db"] {
+            let copy = Connection::open(folder.path().join(name)).unwrap();
+            assert_eq!((applied(&copy), tables(&folder.path().join(name))), (1, 0), "{name}");
+        }
+        apply(&mut connection, &path, &[ALL[0], NEXT]).unwrap();
+        assert_eq!(files(), before + 2, "a second run changes nothing");
+        assert!(pending(&connection, ALL).is_err(), "an older release refuses it");
+    }
+}
