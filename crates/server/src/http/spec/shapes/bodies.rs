@@ -120,15 +120,15 @@ pub const ALL: &[(&str, &str)] = &[
         "NewPaywall",
         "name! currency! mode:text? decimals:int? timezone:text? identityScope:text? \
          overdraft:decimal fees:FeesBody? payment:PaymentBody? block:BlockBody? metadata:object? \
-         forwardUser:text? pricing:object? trial:object? models:object? limits:object? caps:object? \
-         settlement:object? templates:object? privacy:object? apiKey:text?",
+         forwardUser:text? pricing:object? trial:object? models:object? limits:object? \
+         caps:object? settlement:object? templates:object? privacy:object? apiKey:text?",
     ),
     (
         "PaywallPatch",
         "name mode decimals:int currency timezone:text? identityScope:text? overdraft:decimal \
          fees:FeesBody? payment:PaymentBody? block:BlockBody? metadata:object? \
-         forwardUser:text? pricing:object? trial:object? models:object? limits:object? caps:object? \
-         settlement:object? templates:object? privacy:object?",
+         forwardUser:text? pricing:object? trial:object? models:object? limits:object? \
+         caps:object? settlement:object? templates:object? privacy:object?",
     ),
     ("FeesBody", "processingPercent:decimal processingFixed:decimal"),
     ("PaymentBody", "rail:text? topupUrl:text?"),
