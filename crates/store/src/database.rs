@@ -49,7 +49,8 @@ impl Database {
     /// Makes a copy of a backup ready to take a database's place: it opens, and its feed gets a new
     /// mark, so that cursors of the history that it replaces are refused.
     pub fn ready_to_restore(copy: &Path) -> Result<(), Error> {
-        let database = Database { path: copy.to_owned(), idle: Arc::default() };
+        let database =
+            Database { path: copy.to_owned(), overlay: Arc::default(), idle: Arc::default() };
         let connection = database.connect_writer()?;
         migrations::pending(&connection, ALL)?;
         if migrations::applied(&connection) == 0 {
