@@ -19,6 +19,7 @@ pub mod lot;
 pub mod refusal;
 pub mod replay;
 pub mod spend;
+pub mod usage;
 
 pub use account::Account;
 pub use entry::Entry;

@@ -209,7 +209,8 @@ fn apply(bench: &mut Bench, step: &Step) -> Result<(), Refusal> {
         Step::Reserve(nanos, lives) => {
             let deadline = Timestamp::from_millis(bench.now + lives);
             let details = Details::default();
-            let ask = Reserve { credits: amount(nanos), deadline, details, key: None };
+            let quiet = nanos % 2 == 0;
+            let ask = Reserve { credits: amount(nanos), deadline, details, key: None, quiet };
             bench.run(|account, log| hold::reserve(account, log, &cause, ask)).map(drop)
         }
         Step::Capture(index, nanos) => {
@@ -322,7 +323,7 @@ fn held_credits_survive_the_expiry_of_their_lot_and_expire_at_release() {
     bench.credit(Amount::units(5), None, Some(100)).unwrap();
     let deadline = Timestamp::from_millis(bench.now + 500);
     let ask =
-        Reserve { credits: Amount::units(3), deadline, details: Details::default(), key: None };
+        Reserve { credits: Amount::units(3), deadline, details: Details::default(), key: None, quiet: false };
     let hold =
         bench.run(|account, log| hold::reserve(account, log, &Cause::schedule(), ask)).unwrap();
     bench.now += 200;

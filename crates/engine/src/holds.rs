@@ -168,6 +168,7 @@ fn reserve(tx: &mut Tx<'_>, wallet: i64, ask: &HoldAsk) -> Result<Moved, Error> 
         deadline: tx.now().plus_ms(ask.expires_in_s.saturating_mul(SECOND_MS)),
         details: Details { call_metadata: ask.metadata.clone(), ..Details::default() },
         key: ask.key.clone(),
+        quiet: false,
     };
     let place = tx
         .account(wallet, |account, log| hold::reserve(account, log, &ask.cause, asked))?

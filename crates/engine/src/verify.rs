@@ -212,10 +212,9 @@ impl Proof<'_> {
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
-        let count = entry.announce.events().len() as u64;
         self.summary.entries += 1;
-        self.summary.events += count;
-        self.position(entry.place, count);
+        self.summary.events += entry.announce.events().len() as u64;
+        self.position(entry.place, entry.announce.positions());
         let at = (entry.place, entry.id().to_string());
         let Some(account) = self.wallet(entry.wallet_no)?.map(|wallet| wallet.stored.clone())
         else {

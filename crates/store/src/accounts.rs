@@ -137,7 +137,7 @@ fn load_spilled(connection: &Connection, wallet: i64) -> Result<Vec<Lot>, Error>
 
 fn load_holds(connection: &Connection, wallet: i64) -> Result<Vec<Hold>, Error> {
     let mut select = connection.prepare_cached(
-        "SELECT place, amount, deadline, created_at, taken FROM holds WHERE wallet = ?1",
+        "SELECT place, amount, deadline, created_at, taken, quiet FROM holds WHERE wallet = ?1",
     )?;
     let rows = select.query_map([wallet], |row| {
         Ok(Hold {
@@ -146,6 +146,7 @@ fn load_holds(connection: &Connection, wallet: i64) -> Result<Vec<Hold>, Error> 
             deadline: row.get::<_, Millis>(2)?.0,
             created_at: row.get::<_, Millis>(3)?.0,
             taken: read_taken(row.get_ref(4)?.as_blob_or_null()?),
+            quiet: row.get(5)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -209,8 +210,8 @@ fn write_hold(connection: &Connection, account: &Account, place: Place) -> Resul
         return Ok(());
     };
     let mut upsert = connection.prepare_cached(
-        "INSERT INTO holds (wallet, place, amount, deadline, created_at, taken)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        "INSERT INTO holds (wallet, place, amount, deadline, created_at, taken, quiet)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (wallet, place) DO UPDATE SET amount = excluded.amount,
             deadline = excluded.deadline, taken = excluded.taken",
     )?;
@@ -221,6 +222,7 @@ fn write_hold(connection: &Connection, account: &Account, place: Place) -> Resul
         Millis(hold.deadline),
         Millis(hold.created_at),
         write_taken(&hold.taken).unwrap_or_default(),
+        hold.quiet,
     ])?;
     Ok(())
 }

@@ -24,6 +24,8 @@ pub struct Hold {
     pub deadline: Timestamp,
     pub created_at: Timestamp,
     pub taken: Vec<Taken>,
+    /// Of a proxied request: its own events tell what becomes of it.
+    pub quiet: bool,
 }
 
 /// What auto top-up must remember (billing 4.14).

@@ -147,6 +147,7 @@ coded! {
         HoldReleased = 7 "hold_released",
         Refund = 8 "refund",
         TrialGranted = 9 "trial_granted",
+        Quiet = 10 "quiet",
     }
 }
 
@@ -168,7 +169,14 @@ impl Announce {
             Announce::HoldReleased => &[E::PAYWALL_HOLD_RELEASED],
             Announce::Refund => &[E::PAYWALL_REFUND_CREATED, E::WALLET_TRANSACTION_CREATED],
             Announce::TrialGranted => &[E::PAYWALL_TRIAL_GRANTED, E::WALLET_TRANSACTION_CREATED],
+            Announce::Quiet => &[],
         }
+    }
+
+    /// Positions of the log that the entry stands on: one for each event, and one for an entry that
+    /// tells nothing.
+    pub fn positions(self) -> u64 {
+        (self.events().len() as u64).max(1)
     }
 
     pub fn tells_wallet(self) -> bool {

@@ -21,6 +21,8 @@ pub struct Reserve {
     pub deadline: Timestamp,
     pub details: Details,
     pub key: Option<KeyUse>,
+    /// See `Hold::quiet`.
+    pub quiet: bool,
 }
 
 /// Takes `part` of a hold's money (all of it when absent); the rest is released.
@@ -54,6 +56,7 @@ pub fn reserve(
         deadline: ask.deadline,
         created_at: log.now,
         taken: taken.clone(),
+        quiet: ask.quiet,
     });
     account.changes.holds.push(place);
     let mut details = ask.details;
@@ -63,7 +66,7 @@ pub fn reserve(
         reason: None,
         activity: Activity::Hold,
         status: Status::Completed,
-        announce: Announce::HoldCreated,
+        announce: if ask.quiet { Announce::Quiet } else { Announce::HoldCreated },
         from: LedgerAccount::Available,
         to: LedgerAccount::Held,
         credits: ask.credits,
@@ -97,6 +100,7 @@ pub fn capture(
     }
     let begun = log.begin();
     let hold_id = hold.place.hold_id(hold.created_at);
+    let announce = if hold.quiet { Announce::Transaction } else { Announce::Charge };
     let taken = take_held(account, index, part);
     let mut details = ask.details;
     details.hold_id = Some(hold_id);
@@ -105,7 +109,7 @@ pub fn capture(
         reason: Some(Reason::ManualBalanceDebit),
         activity: Activity::Charge,
         status: Status::Completed,
-        announce: Announce::Charge,
+        announce,
         from: LedgerAccount::Held,
         to: LedgerAccount::Revenue,
         credits: part,
@@ -135,6 +139,7 @@ pub fn release(
     let amount = account.holds[index].amount;
     let at = if release_cause == "expired" { account.holds[index].deadline } else { log.now };
     let hold_id = hold.hold_id(account.holds[index].created_at);
+    let quiet = account.holds[index].quiet;
     take_held(account, index, Amount::ZERO);
     let details = Details {
         hold_id: Some(hold_id),
@@ -146,7 +151,7 @@ pub fn release(
         reason: None,
         activity: Activity::Release,
         status: Status::Completed,
-        announce: Announce::HoldReleased,
+        announce: if quiet { Announce::Quiet } else { Announce::HoldReleased },
         from: LedgerAccount::Held,
         to: LedgerAccount::Available,
         credits: amount,

@@ -109,8 +109,7 @@ impl Log<'_> {
         cause: &Cause,
         at: Timestamp,
     ) -> Place {
-        let events = draft.announce.events().len() as u64;
-        let place = self.number(events);
+        let place = self.number(draft.announce.positions());
         let sequence = if draft.announce.tells_wallet() { account.next_sequence() } else { 0 };
         let paywall_sequence = self.paywall_sequence(account, draft.announce.paywall_events());
         let before = account.credits;

@@ -3,7 +3,7 @@
 
 use super::account::{Account, Hold};
 use super::chain;
-use super::entry::{Entry, Kind, LedgerAccount, Reason, Status};
+use super::entry::{Announce, Entry, Kind, LedgerAccount, Reason, Status};
 use super::lot::Lot;
 use crate::amount::Amount;
 use crate::place::{Place, Placed};
@@ -149,6 +149,7 @@ impl Replay {
             deadline: entry.details.expires_at.unwrap_or_default(),
             created_at: entry.at,
             taken: entry.taken.clone(),
+            quiet: entry.announce == Announce::Quiet,
         });
         Ok(())
     }

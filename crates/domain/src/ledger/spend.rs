@@ -36,6 +36,18 @@ pub fn charge(
 ) -> Result<Place, Refusal> {
     account.must_spend()?;
     must_cover(account, ask.credits)?;
+    let paywall = account.wallet.paywall.is_some();
+    let announce = if paywall { Announce::Charge } else { Announce::Transaction };
+    Ok(post_charge(account, log, cause, (ask, announce)))
+}
+
+/// Takes what was found to be there.
+pub(super) fn post_charge(
+    account: &mut Account,
+    log: &mut Log<'_>,
+    cause: &Cause,
+    (ask, announce): (Charge, Announce),
+) -> Place {
     let begun = log.begin();
     let taken = account.draw(ask.credits);
     let draft = Draft {
@@ -43,11 +55,7 @@ pub fn charge(
         reason: Some(Reason::ManualBalanceDebit),
         activity: Activity::Charge,
         status: Status::Completed,
-        announce: if account.wallet.paywall.is_some() {
-            Announce::Charge
-        } else {
-            Announce::Transaction
-        },
+        announce,
         from: LedgerAccount::Available,
         to: LedgerAccount::Revenue,
         credits: ask.credits,
@@ -59,7 +67,7 @@ pub fn charge(
     };
     let place = log.post(account, draft, cause, log.now);
     alerts::finish(account, log, begun, cause);
-    Ok(place)
+    place
 }
 
 /// Debits the wallet. A billing wallet may go below zero, a paywall's stops at its floor

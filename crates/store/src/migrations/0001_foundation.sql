@@ -93,7 +93,8 @@ CREATE TABLE lots (
 
 CREATE TABLE holds (
   wallet INTEGER NOT NULL, place INTEGER NOT NULL, amount NOT NULL, deadline INTEGER NOT NULL,
-  created_at INTEGER NOT NULL, taken BLOB NOT NULL, PRIMARY KEY (wallet, place)) WITHOUT ROWID;
+  created_at INTEGER NOT NULL, taken BLOB NOT NULL, quiet INTEGER NOT NULL,
+  PRIMARY KEY (wallet, place)) WITHOUT ROWID;
 
 -- Which entry ended a hold that its user ended; a hold that ran out has none. Both are places.
 CREATE TABLE hold_ends (hold INTEGER PRIMARY KEY, entry INTEGER NOT NULL);
