@@ -27,6 +27,7 @@ pub mod paywall_keys;
 pub mod paywall_states;
 pub mod paywalls;
 pub mod ports;
+pub mod proxy;
 pub mod random;
 pub mod receivers;
 pub mod run;

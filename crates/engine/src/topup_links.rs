@@ -50,6 +50,13 @@ impl Engine {
     }
 }
 
+impl TopupLink {
+    /// Whether it was made at this moment, and not handed out again.
+    pub(crate) fn is_new_at(&self, now: Timestamp) -> bool {
+        self.expires_at == now.plus_ms(DAY_MS)
+    }
+}
+
 impl SpareToken {
     /// The token of a link: a keyed hash of its stored seed.
     fn text(&self, seed: &[u8]) -> String {

@@ -28,6 +28,8 @@ pub mod members;
 mod migrations;
 pub mod page;
 pub mod paywalls;
+pub mod proxy_limits;
+pub mod proxy_requests;
 pub mod receiver_secrets;
 pub mod receivers;
 pub mod replies;

@@ -210,3 +210,22 @@ CREATE TABLE idempotency_runs (
   PRIMARY KEY (generation, fingerprint, row)) WITHOUT ROWID;
 CREATE TABLE idempotency_filters (
   generation INTEGER PRIMARY KEY, bits BLOB NOT NULL, marks TEXT NOT NULL);
+
+-- Requests of the proxy, with their whole story; only the open ones may still be settled.
+CREATE TABLE proxy_requests (
+  id BLOB PRIMARY KEY, env INTEGER NOT NULL, paywall INTEGER NOT NULL, wallet INTEGER NOT NULL,
+  state TEXT NOT NULL, started_at INTEGER NOT NULL, counted INTEGER NOT NULL, story TEXT NOT NULL);
+CREATE INDEX proxy_requests_by_paywall ON proxy_requests (env, paywall, id);
+CREATE INDEX proxy_requests_open ON proxy_requests (env, wallet) WHERE state = 'open';
+
+-- Limits: paces and quotas by user and model, which were told today, money by calendar window.
+CREATE TABLE proxy_paces (
+  env INTEGER NOT NULL, wallet INTEGER NOT NULL, model TEXT NOT NULL, day TEXT NOT NULL,
+  second_due INTEGER NOT NULL, minute_due INTEGER NOT NULL, today INTEGER NOT NULL,
+  PRIMARY KEY (env, wallet, model)) WITHOUT ROWID;
+CREATE TABLE proxy_limits_told (
+  env INTEGER NOT NULL, wallet INTEGER NOT NULL, limit_key TEXT NOT NULL, day TEXT NOT NULL,
+  PRIMARY KEY (env, wallet, limit_key)) WITHOUT ROWID;
+CREATE TABLE proxy_spends (
+  env INTEGER NOT NULL, paywall INTEGER NOT NULL, wallet INTEGER NOT NULL, span TEXT NOT NULL,
+  amount NOT NULL, PRIMARY KEY (env, paywall, wallet, span)) WITHOUT ROWID;

@@ -1,0 +1,340 @@
+//! Letting a request in: the order of decisions, the hold, and the first event (paywalls 16.2).
+
+use std::sync::Arc;
+
+use domain::amount::Amount;
+use domain::event::proxy::{Blocked as BlockedEvent, Started};
+use domain::ledger::Refusal;
+use domain::ledger::entry::Details;
+use domain::ledger::hold::{self, Reserve};
+use domain::place::Place;
+use domain::proxy::estimate::Estimate;
+use domain::proxy::hold::{Funds, Hold, HoldAsk, Short, ShortReason};
+use domain::proxy::limits::LimitHit;
+use domain::proxy::reason::{Link, Reason};
+use domain::proxy::usage::Protocol;
+use domain::time::{SECOND_MS, Timestamp};
+use domain::webhook::catalogue::EventType;
+use parking_lot::Mutex;
+use store::Tx;
+use store::proxy_requests::{self, StoredRequest};
+
+use super::aim::{Aim, aim};
+use super::limits::{self, Counted, Passed};
+use super::story::{HoldStory, Status, Story};
+use super::telling::Teller;
+use super::{Admission, Blocked, Call, Changing, Target, Ticket};
+use crate::blocks::{self, Caller};
+use crate::charges::tell_depleted;
+use crate::error::Error;
+use crate::run::Engine;
+use crate::topup_links::{self, SpareToken};
+use crate::users::Sight;
+
+/// What a hold outlives the request's own time limits by.
+const DEADLINE_SLACK_S: u64 = 60;
+
+impl Engine {
+    /// Decides on a request in one transaction: it holds the worst that it can cost, or tells why not.
+    pub async fn admit(&self, call: Call) -> Result<Admission, Error> {
+        let call = Arc::new(call);
+        let scope = call.scope;
+        let offer = self.offer(&scope, &call.paywall)?;
+        let aim = aim(&offer, &call, self.now(&scope))?;
+        let spare = self.spare_token();
+        let sight = self.sight(scope, &call.paywall, &call.user, &call.cause).await?;
+        let asked = Asked { call: call.clone(), sight, aim: aim.clone(), spare: spare.clone() };
+        match self.change(scope, move |tx| admit(tx, &asked)).await {
+            Err(Error::Refused(Refusal::WalletClosed)) => {
+                let sight = self.see_again(scope, &call.paywall, &call.user, &call.cause).await?;
+                let asked = Asked { call, sight, aim, spare };
+                self.change(scope, move |tx| admit(tx, &asked)).await
+            }
+            admitted => admitted,
+        }
+    }
+}
+
+struct Asked {
+    call: Arc<Call>,
+    sight: Sight,
+    aim: Aim,
+    spare: SpareToken,
+}
+
+/// Why a request goes no further.
+enum No {
+    State(Reason),
+    Short(Box<Short>, Option<Timestamp>),
+    Limit(LimitHit),
+}
+
+/// A request that everything lets through.
+struct Yes {
+    hold: Hold,
+    passed: Option<Passed>,
+}
+
+fn admit(tx: &mut Tx<'_>, asked: &Asked) -> Result<Admission, Error> {
+    let call = &asked.call;
+    let mut story = Story::begun(call, &asked.sight, tx.now());
+    if let Ok(target) = &asked.aim {
+        story.aimed(target);
+    }
+    let mut teller = teller(asked, &mut story);
+    let started = Started { stream: call.ask.stream, endpoint: call.endpoint };
+    teller.tell(tx, EventType::PAYWALL_PROXY_REQUEST_STARTED, |data, named| {
+        (started.data(data, named), named.subject())
+    })?;
+    match decide(tx, asked)? {
+        Ok((target, yes)) => let_in(tx, asked, target, (yes, story)),
+        Err(no) => block(tx, asked, &no, story),
+    }
+}
+
+fn teller<'t>(asked: &'t Asked, story: &'t mut Story) -> Teller<'t> {
+    Teller { paywall: asked.call.paywall.no, cause: &asked.call.cause, story }
+}
+
+/// The first rule that refuses is the one that is told.
+fn decide<'a>(tx: &mut Tx<'_>, asked: &'a Asked) -> Result<Result<(&'a Target, Yes), No>, Error> {
+    if let Some(reason) = state(asked) {
+        return Ok(Err(No::State(reason)));
+    }
+    let target = match &asked.aim {
+        Ok(target) => target,
+        Err(reason) => return Ok(Err(No::State(*reason))),
+    };
+    let counted = counted(asked, target);
+    let caps = limits::ceilings(tx, counted)?;
+    let funds = funds(tx, asked.sight.wallet)?;
+    let ceilings: Vec<_> = caps.iter().map(|(ceiling, _)| *ceiling).collect();
+    let decided = with_hold_ask(&asked.call, target, (funds, &ceilings), HoldAsk::decide);
+    let Ok(decided) = decided else {
+        tracing::warn!(model = target.model, "the price of a request overflows");
+        return Ok(Err(No::State(Reason::ProviderNotConfigured)));
+    };
+    let short = match decided {
+        Err(short) if short.reason == ShortReason::InsufficientBalance => {
+            return Ok(Err(No::Short(Box::new(short), None)));
+        }
+        decided => decided,
+    };
+    let passed = match limits::check(tx, counted)? {
+        Ok(passed) => passed,
+        Err(hit) => return Ok(Err(No::Limit(hit))),
+    };
+    Ok(match short {
+        Ok(hold) => Ok((target, Yes { hold, passed })),
+        Err(short) => {
+            let reset = caps.iter().find(|(ceiling, _)| {
+                short.reason == ShortReason::SpendCapReached(ceiling.source)
+            });
+            Err(No::Short(Box::new(short), reset.map(|(_, ends)| *ends)))
+        }
+    })
+}
+
+fn state(asked: &Asked) -> Option<Reason> {
+    blocks::bar(&asked.call.paywall, &asked.sight).map(|reason| match reason {
+        blocks::Reason::UserSuspended => Reason::UserSuspended,
+        _ => Reason::PaywallArchived,
+    })
+}
+
+fn counted<'c>(asked: &'c Asked, target: &'c Target) -> Counted<'c> {
+    Counted {
+        paywall: &asked.call.paywall.paywall,
+        paywall_no: asked.call.paywall.no,
+        wallet: asked.sight.wallet,
+        model: &target.model,
+    }
+}
+
+pub(super) fn funds(tx: &mut Tx<'_>, wallet: i64) -> Result<Funds, Error> {
+    let funds = tx.account(wallet, |account, _| Funds {
+        available: account.credits - account.held,
+        overdraft: account.wallet.overdraft_limit,
+        held: account.held,
+    })?;
+    funds.ok_or_else(|| Error::not_found("wallet"))
+}
+
+/// Puts everything that a hold is decided on before `work`.
+pub(super) fn with_hold_ask<T>(
+    call: &Call,
+    target: &Target,
+    (funds, caps): (Funds, &[domain::proxy::hold::Ceiling]),
+    work: impl FnOnce(&HoldAsk<'_>) -> T,
+) -> T {
+    let paywall = &call.paywall.paywall;
+    work(&HoldAsk {
+        estimate: &Estimate::of(&call.ask, target.tariff.as_ref(), &target.facts),
+        pricing: &paywall.pricing,
+        facts: &target.facts,
+        limits: &paywall.limits,
+        funds,
+        caps,
+        max_cost: call.max_cost,
+        client_cap: call.ask.output_cap(),
+        stream: call.ask.stream,
+        has_output: call.protocol != Protocol::Embeddings,
+        decimals: paywall.decimals,
+    })
+}
+
+fn let_in(
+    tx: &mut Tx<'_>,
+    asked: &Asked,
+    target: &Target,
+    (yes, mut story): (Yes, Story),
+) -> Result<Admission, Error> {
+    let (call, scope, now) = (&asked.call, tx.scope(), tx.now());
+    let counted = counted(asked, target);
+    let place = reserve(tx, call, asked.sight.wallet, yes.hold.amount)?;
+    if let Some(passed) = &yes.passed {
+        limits::take(tx, counted, passed)?;
+    }
+    limits::spend(tx, counted, (yes.hold.amount, now))?;
+    story.hold = Some(HoldStory::of(&yes.hold, place.hold_id(now)));
+    let stored = stored(asked, &story);
+    proxy_requests::insert(tx.write()?, &scope, &stored)?;
+    Ok(Admission::Admitted(Arc::new(Ticket {
+        call: call.clone(),
+        target: target.clone(),
+        hold: yes.hold,
+        remaining: yes.passed.and_then(|passed| passed.remaining),
+        sight: asked.sight.clone(),
+        started_at: now,
+        changing: Mutex::new(Changing { story, holds: vec![place] }),
+    })))
+}
+
+/// Reserves money for a request until long after it must have ended.
+pub(super) fn reserve(
+    tx: &mut Tx<'_>,
+    call: &Call,
+    wallet: i64,
+    credits: Amount,
+) -> Result<Place, Error> {
+    let limits = &call.paywall.paywall.limits;
+    let lives_s = limits.request_seconds + limits.drain_seconds + DEADLINE_SLACK_S;
+    let lives_ms = i64::try_from(lives_s).unwrap_or(i64::MAX).saturating_mul(SECOND_MS);
+    let details = Details {
+        reference_type: Some("REQUEST".to_owned()),
+        reference_id: Some(call.request().to_string()),
+        ..Details::default()
+    };
+    let deadline = tx.now().plus_ms(lives_ms);
+    let ask = Reserve { credits, deadline, details, key: None, quiet: true };
+    let held =
+        tx.account(wallet, |account, log| hold::reserve(account, log, &call.cause, ask))?;
+    Ok(held.ok_or_else(|| Error::not_found("wallet"))??)
+}
+
+fn stored(asked: &Asked, story: &Story) -> StoredRequest {
+    let state = if story.status == Status::Open { proxy_requests::OPEN } else { "blocked" };
+    StoredRequest {
+        id: story.request_id,
+        paywall: asked.call.paywall.no,
+        wallet: asked.sight.wallet,
+        state: state.to_owned(),
+        started_at: story.started_at,
+        counted: 0,
+        story: story.text(),
+    }
+}
+
+/// Tells why, hands out the link, and ends the request.
+fn block(tx: &mut Tx<'_>, asked: &Asked, no: &No, mut story: Story) -> Result<Admission, Error> {
+    let mut blocked = told(tx, asked, no, &mut story)?;
+    if blocked.reason.link() == Link::TopUp {
+        blocked.link = link(tx, asked, &mut story)?;
+    }
+    story.status = Status::Blocked;
+    story.ended_at = Some(tx.now());
+    story.reason = Some(blocked.reason.name().to_owned());
+    story.limit_source.clone_from(&blocked.limit_source);
+    let event = BlockedEvent { reason: blocked.reason.name() };
+    let mut teller = teller(asked, &mut story);
+    for kind in [EventType::PAYWALL_REQUEST_BLOCKED, EventType::PAYWALL_PROXY_REQUEST_BLOCKED] {
+        let (url, source) = (blocked.link.as_deref(), blocked.limit_source.as_deref());
+        teller.tell(tx, kind, |data, named| {
+            let data = event.data(data, named).maybe("actionUrl", url);
+            (data.maybe("limitSource", source), named.subject())
+        })?;
+    }
+    let (scope, stored) = (tx.scope(), stored(asked, &story));
+    proxy_requests::insert(tx.write()?, &scope, &stored)?;
+    Ok(Admission::Blocked(Box::new(blocked)))
+}
+
+fn link(tx: &mut Tx<'_>, asked: &Asked, story: &mut Story) -> Result<Option<String>, Error> {
+    let call = &asked.call;
+    let user = (call.user.as_str(), &asked.sight);
+    let link = topup_links::live_or_new(tx, &call.paywall, user, &asked.spare, &call.cause)?;
+    if let Some(link) = &link {
+        let (told, now) = (EventType::PAYWALL_TOPUP_LINK_CREATED, tx.now());
+        if link.is_new_at(now) {
+            teller(asked, story).note(told);
+        }
+    }
+    Ok(link.map(|link| link.url))
+}
+
+/// The refusal's figures, with the events that tell them.
+fn told(tx: &mut Tx<'_>, asked: &Asked, no: &No, story: &mut Story) -> Result<Blocked, Error> {
+    Ok(match no {
+        No::State(reason) => Blocked::for_reason(*reason),
+        No::Limit(hit) => {
+            if let Ok(target) = &asked.aim
+                && hit.reason != Reason::ConcurrencyLimited
+            {
+                limits::tell(tx, counted(asked, target), hit, &mut teller(asked, story))?;
+            }
+            Blocked {
+                limit_source: Some(hit.limit_key.to_owned()),
+                reset_at: Some(hit.reset_at),
+                retry_after_s: Some(hit.retry_after),
+                ..Blocked::for_reason(hit.reason)
+            }
+        }
+        No::Short(short, reset_at) => {
+            let blocked = of_short(short, *reset_at);
+            if short.reason == ShortReason::InsufficientBalance {
+                let call = &asked.call;
+                let caller =
+                    Caller { user: &call.user, sight: &asked.sight, cause: &call.cause };
+                let figures = (short.required_amount, short.available);
+                tell_depleted(tx, &call.paywall, caller, figures)?;
+                teller(asked, story).note(EventType::PAYWALL_BALANCE_DEPLETED);
+            }
+            blocked
+        }
+    })
+}
+
+fn of_short(short: &Short, reset_at: Option<Timestamp>) -> Blocked {
+    let (reason, source) = match short.reason {
+        ShortReason::InsufficientBalance => {
+            (Reason::InsufficientBalance, short.in_flight.then(|| "in_flight".to_owned()))
+        }
+        ShortReason::SpendCapReached(cap) => {
+            let name = serde_json::to_value(cap).ok();
+            (Reason::SpendCapReached, name.and_then(|name| name.as_str().map(str::to_owned)))
+        }
+        ShortReason::MaxCostExceeded => (Reason::MaxCostExceeded, None),
+        ShortReason::PromptTooLong => {
+            (Reason::PolicyViolation, Some("maxTokensPerRequest".to_owned()))
+        }
+    };
+    Blocked {
+        required: Some(short.required_amount),
+        available: Some(short.available),
+        affordable_tokens: Some(short.affordable_tokens),
+        limit_source: source,
+        reset_at,
+        retry_after_s: short.in_flight.then_some(1),
+        ..Blocked::for_reason(reason)
+    }
+}

@@ -1,0 +1,49 @@
+//! Events of proxied requests, each noted in the story of its request.
+
+use domain::event::paywall::{Data, Subject, Told};
+use domain::event::proxy::Call as Named;
+use domain::scope::Cause;
+use domain::webhook::catalogue::EventType;
+use store::Tx;
+
+use super::Story;
+use crate::error::Error;
+
+/// Who tells: the paywall's number, the cause, and the story that is told.
+pub(super) struct Teller<'t> {
+    pub(super) paywall: i64,
+    pub(super) cause: &'t Cause,
+    pub(super) story: &'t mut Story,
+}
+
+impl Teller<'_> {
+    /// Tells one event; `fill` writes its own fields.
+    pub(super) fn tell(
+        &mut self,
+        tx: &mut Tx<'_>,
+        kind: EventType,
+        fill: impl FnOnce(Data, &Named<'_>) -> (Data, Subject),
+    ) -> Result<(), Error> {
+        let id = self.story.paywall_id;
+        let named = Named {
+            request: self.story.request_id,
+            user: self.story.wallet_user_id,
+            external_user: &self.story.external_user_id,
+            model: &self.story.requested_model,
+        };
+        let (data, subject) = fill(Data::new(id, tx.scope().tenant), &named);
+        let user = Some(self.story.wallet_user_id);
+        let actor = &self.cause.actor;
+        tx.tell_paywall((self.paywall, id), user, kind, self.cause, |telling| {
+            let told = Told { paywall: id, data, metadata: None, actor, subject };
+            domain::event::paywall::render(telling, &told)
+        })?;
+        self.note(kind);
+        Ok(())
+    }
+
+    /// Notes an event that was told elsewhere.
+    pub(super) fn note(&mut self, kind: EventType) {
+        self.story.events.push(kind.name().to_owned());
+    }
+}
