@@ -28,6 +28,7 @@ pub mod paywall_states;
 pub mod paywalls;
 pub mod ports;
 pub mod proxy;
+pub mod providers;
 pub mod random;
 pub mod receivers;
 pub mod run;

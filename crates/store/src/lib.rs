@@ -30,6 +30,8 @@ pub mod page;
 pub mod paywalls;
 pub mod proxy_limits;
 pub mod proxy_requests;
+pub mod prices;
+pub mod providers;
 pub mod receiver_secrets;
 pub mod receivers;
 pub mod replies;

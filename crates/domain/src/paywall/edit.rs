@@ -83,6 +83,10 @@ pub enum Problem {
     TooMany(usize),
     #[error("must be the id of a model, such as \"gpt-5\"; in lists it may end in *")]
     NotAModel,
+    #[error("must be 1 to 4,096 visible ASCII characters")]
+    NotAKey,
+    #[error("must be at most 10 headers that the proxy does not set itself, in plain text")]
+    NotHeaders,
     #[error("must not contain a URL")]
     HasUrl,
     #[error("has a route of its own: use /v1/paywalls/{{id}}/{0}")]
@@ -205,6 +209,12 @@ impl Paywall {
 }
 
 impl Change {
+    /// Something that belongs to the paywall and is not kept in it changed: (path, readable line).
+    pub fn beside(paywall: Paywall, (path, line): (String, String)) -> Change {
+        let next = Paywall { version: paywall.version + 1, ..paywall };
+        Change { next, changed_fields: vec![path], summary_sections: vec![line] }
+    }
+
     /// Whether it touches the operator's fees, which only a super admin may set.
     pub fn touches_fees(&self) -> bool {
         self.changed_fields.iter().any(|path| path.starts_with("fees."))

@@ -6,7 +6,9 @@ mod read;
 
 use serde_json::{Map, Value};
 
-use self::read::{amount, one_of, text};
+use self::read::amount;
+use self::read::one_of;
+pub use self::read::{count, merge_by_model, model, one_of_or_none, text};
 use super::edit::{PaywallError, Problem};
 use super::topup::is_topup_url;
 use super::{Fees, Paywall};

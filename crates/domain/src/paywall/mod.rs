@@ -9,6 +9,7 @@ mod edit;
 mod fields;
 mod limits;
 mod models;
+mod provider;
 mod section;
 mod settlement;
 mod templates;
@@ -22,6 +23,9 @@ pub use charge::{ChargeAmountError, charge_amount_from_json, parse_charge_amount
 pub use edit::{Birth, Change, PaywallError, Problem};
 pub use limits::{Caps, Limits, OnShort};
 pub use models::Models;
+pub use provider::{
+    PROVIDERS_MAX, Provider, ProviderKind, ProviderSecrets, Timeouts, is_provider_name,
+};
 pub use section::Section;
 pub use settlement::{Settlement, SettlementMode, Trial};
 pub use templates::{CustomResponse, Templates};

@@ -6,6 +6,7 @@
 pub mod ask;
 pub mod blocked;
 pub mod book;
+pub mod catalogue;
 pub mod cost;
 pub mod count;
 mod delta;

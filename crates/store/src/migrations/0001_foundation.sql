@@ -134,6 +134,18 @@ CREATE TABLE paywalls (
   updated_at INTEGER NOT NULL, created_by TEXT NOT NULL);
 CREATE INDEX paywalls_by_env ON paywalls (env, no);
 
+-- Whom a paywall's proxy asks. `sealed` holds the key and the headers.
+CREATE TABLE providers (
+  no INTEGER PRIMARY KEY, paywall INTEGER NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,
+  sealed BLOB, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
+CREATE UNIQUE INDEX providers_by_name ON providers (paywall, name);
+
+-- The price book of a paywall. Only the end of a row is ever set later.
+CREATE TABLE prices (
+  no INTEGER PRIMARY KEY, paywall INTEGER NOT NULL, id BLOB NOT NULL UNIQUE, model TEXT NOT NULL,
+  provider TEXT NOT NULL, body TEXT NOT NULL, effective_from INTEGER NOT NULL);
+CREATE INDEX prices_by_paywall ON prices (paywall, no);
+
 -- What a paywall gave by itself: once to a customer, for ever. `total` is the paywall's so far.
 CREATE TABLE trials (
   no INTEGER PRIMARY KEY, paywall INTEGER NOT NULL, customer INTEGER NOT NULL, credits NOT NULL,

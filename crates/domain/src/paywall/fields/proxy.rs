@@ -1,5 +1,5 @@
 //! The fields of `pricing`, `models`, `block`, `templates` and `privacy`: what the proxy lets
-//! through and what it says where it does not.
+//! through, for how much, and what it says where it does not.
 
 use serde_json::Value;
 
