@@ -90,6 +90,7 @@ impl Engine {
     pub fn forget_paywall(&self, no: i64) {
         self.forget();
         self.paywalls.remove(&no);
+        self.offers.remove(&no);
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Engine {
     pub(crate) keys: Cache<[u8; 32], Arc<StoredKey>>,
     /// Paywalls by their number.
     pub(crate) paywalls: Cache<i64, Arc<StoredPaywall>>,
+    /// Connections and price rows of a paywall, by its number.
+    pub(crate) offers: Cache<i64, Arc<crate::offers::Offer>>,
     /// (paywall, external user) → wallet number.
     pub(crate) sights: Cache<(i64, String), crate::users::Sight>,
     /// Totals of a wallet up to an entry, so that only newer entries are added up.
@@ -85,6 +87,7 @@ impl Engine {
             public_url: settings.public_url,
             keys: Cache::new(CACHED_MAX),
             paywalls: Cache::new(CACHED_MAX),
+            offers: Cache::new(CACHED_MAX),
             sights: Cache::new(CACHED_MAX),
             totals: Cache::new(CACHED_MAX),
             forgets: AtomicU64::new(0),

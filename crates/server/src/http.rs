@@ -23,7 +23,10 @@ pub mod paywall_calls;
 pub mod paywall_charges;
 pub mod paywall_holds;
 pub mod paywall_ledger;
+pub mod paywall_models;
 pub mod paywall_owner;
+pub mod paywall_prices;
+pub mod paywall_providers;
 pub mod paywall_proxy;
 pub mod paywall_sections;
 pub mod paywall_users;
@@ -72,7 +75,10 @@ pub fn routes() -> route::Routes {
         .merge(paywall_holds::routes())
         .merge(checkout::routes())
         .merge(paywalls::routes())
+        .merge(paywall_models::routes())
         .merge(paywall_sections::routes())
+        .merge(paywall_providers::routes())
+        .merge(paywall_prices::routes())
         .merge(paywall_owner::routes())
         .merge(paywall_ledger::routes())
         .merge(customers::routes())

@@ -14,6 +14,7 @@ pub mod edit;
 pub mod estimate;
 pub mod hold;
 pub mod limits;
+pub mod market;
 pub mod measure;
 pub mod model;
 pub mod price;
@@ -35,6 +36,7 @@ pub use book::{
     Tariff, TokenizerFamily,
 };
 pub use cost::{Bill, Cost, CostOverflow, Part, Served};
+pub use market::{Listed, Market, Route};
 pub use price::{Price, PriceError, PriceProblem};
 pub use pricing::{Override, Pricing, PricingMode, Unbillable};
 pub use vector::{Class, PriceVector, Quantities};

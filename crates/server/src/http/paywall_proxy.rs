@@ -10,8 +10,6 @@ use super::spec::Doc;
 pub fn routes() -> Routes {
     let table = [
         (Method::POST, "/v1/chat/completions", "createChatCompletion"),
-        (Method::GET, "/v1/models", "listModels"),
-        (Method::GET, "/v1/models/{id}", "getModel"),
         (Method::POST, "/v1/completions", "createCompletion"),
         (Method::POST, "/v1/embeddings", "createEmbedding"),
         (Method::POST, "/v1/responses", "createResponse"),

@@ -1,5 +1,8 @@
 //! What an owner configures for the proxy: settings, trial credit, providers, prices, models.
 
+mod models;
+mod prices;
+mod providers;
 mod sections;
 mod trials;
 
@@ -41,6 +44,10 @@ impl Owned {
 
     async fn put(&self, rest: &str, body: &Value) -> Reply {
         self.app.put(&self.path(rest), &self.app.key, body).await
+    }
+
+    async fn post(&self, rest: &str, body: &Value) -> Reply {
+        self.app.post(&self.path(rest), &self.app.key, body).await
     }
 
     async fn patch(&self, body: &Value) -> Reply {

@@ -28,7 +28,8 @@ pub fn document(routes: &Routes) -> Value {
             operation["operationId"] = json!(name);
             names.insert(name);
         }
-        let item = paths.entry(route.path).or_insert_with(|| json!({}));
+        // A name that takes slashes too is written as any other.
+        let item = paths.entry(route.path.replace("{*", "{")).or_insert_with(|| json!({}));
         item[method] = operation;
     }
     let components = shapes::components().into_iter();

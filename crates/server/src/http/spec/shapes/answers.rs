@@ -154,6 +154,42 @@ pub const ALL: &[(&str, &str)] = &[
     ("Payment", "rail! topupUrl"),
     ("Block", "style! limitStyle providerStyle!"),
     (
+        "Pricing",
+        "mode! markupPercent!:amount requestFee!:amount minimumFee!:amount overrides!:object \
+         currencyRate:amount fees!:Fees",
+    ),
+    (
+        "Limits",
+        "requestsPerSecond:int requestsPerMinute:int burst:int maxRequests:int \
+         maxRequestsPerModel:object concurrency:int maxTokensPerRequest:int minOutputTokens!:int \
+         defaultOutputTokens!:int uncappedShare!:amount streamStepTokens!:int onShort! \
+         drainSeconds!:int requestSeconds!:int firstByteSeconds!:int idleSeconds!:int caps!:Caps",
+    ),
+    ("Caps", "userDay:amount userMonth:amount paywallDay:amount paywallMonth:amount"),
+    (
+        "Templates",
+        "authorizationRequired insufficientFunds modelUnavailable limitReached \
+         customResponse!:CustomResponse",
+    ),
+    ("CustomResponse", "url timeoutMs!:int enabled!:flag"),
+    (
+        "Provider",
+        "name! kind! baseUrl! keyLastFour headers:map modelMap:map timeouts!:Timeouts \
+         createdAt!:time updatedAt!:time",
+    ),
+    ("Timeouts", "connectMs!:int firstByteSeconds:int idleSeconds:int"),
+    (
+        "PriceRow",
+        "id! model! provider! currency! prices!:object longContext:object serviceTiers:object \
+         contextTokens:int maxOutputTokens:int defaultOutputTokens:int maxImageTokens:int \
+         maxAudioTokens:int tokenizer effectiveFrom!:time effectiveTo:time source",
+    ),
+    (
+        "Model",
+        "id! object! type! name! display_name! description! created!:int created_at!:time \
+         owned_by! pricing!:object context_length:int max_output_tokens:int",
+    ),
+    (
         "PaywallUser",
         "externalId! walletUserId! walletId! state! reason!:text? createdAt!:time \
          balance!:amount balanceFormatted! available!:amount held!:amount currency! \

@@ -130,6 +130,35 @@ pub const ALL: &[(&str, &str)] = &[
          forwardUser:text? pricing:object? trial:object? models:object? limits:object? \
          caps:object? settlement:object? templates:object? privacy:object?",
     ),
+    (
+        "PricingBody",
+        "mode:text? markupPercent:decimal requestFee:decimal minimumFee:decimal \
+         overrides:object? currencyRate:decimal fees:FeesBody?",
+    ),
+    (
+        "LimitsBody",
+        "requestsPerSecond:int? requestsPerMinute:int? burst:int? maxRequests:int? \
+         maxRequestsPerModel:object? concurrency:int? maxTokensPerRequest:int? \
+         minOutputTokens:int? defaultOutputTokens:int? uncappedShare:decimal \
+         streamStepTokens:int? onShort:text? drainSeconds:int? requestSeconds:int? \
+         firstByteSeconds:int? idleSeconds:int? caps:object?",
+    ),
+    (
+        "TemplatesBody",
+        "authorizationRequired:text? insufficientFunds:text? modelUnavailable:text? \
+         limitReached:text? customResponse:object?",
+    ),
+    (
+        "ProviderBody",
+        "kind! baseUrl:text? key:text? headers:map? modelMap:map? timeouts:object?",
+    ),
+    (
+        "NewPrice",
+        "model! provider! prices!:object currency:text? longContext:object? \
+         serviceTiers:object? effectiveFrom:time? effectiveTo:time? source:text? \
+         contextTokens:int? maxOutputTokens:int? defaultOutputTokens:int? maxImageTokens:int? \
+         maxAudioTokens:int? tokenizer:text?",
+    ),
     ("FeesBody", "processingPercent:decimal processingFixed:decimal"),
     ("PaymentBody", "rail:text? topupUrl:text?"),
     ("BlockBody", "style:text? limitStyle:text? providerStyle:text?"),
