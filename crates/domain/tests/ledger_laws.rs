@@ -322,8 +322,13 @@ fn held_credits_survive_the_expiry_of_their_lot_and_expire_at_release() {
     let mut bench = Bench::new(true, 0);
     bench.credit(Amount::units(5), None, Some(100)).unwrap();
     let deadline = Timestamp::from_millis(bench.now + 500);
-    let ask =
-        Reserve { credits: Amount::units(3), deadline, details: Details::default(), key: None, quiet: false };
+    let ask = Reserve {
+        credits: Amount::units(3),
+        deadline,
+        details: Details::default(),
+        key: None,
+        quiet: false,
+    };
     let hold =
         bench.run(|account, log| hold::reserve(account, log, &Cause::schedule(), ask)).unwrap();
     bench.now += 200;

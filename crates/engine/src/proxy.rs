@@ -104,10 +104,15 @@ pub struct Blocked {
 /// How a request ended.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    Completed { cut: bool },
+    Completed {
+        cut: bool,
+    },
     /// The client went away.
     Canceled,
-    Failed { code: &'static str, http_status: Option<u16> },
+    Failed {
+        code: &'static str,
+        http_status: Option<u16>,
+    },
 }
 
 #[derive(Clone, Debug)]

@@ -93,11 +93,7 @@ pub fn checkpoint(
     Ok(())
 }
 
-pub fn find(
-    read: Read<'_>,
-    scope: &Scope,
-    id: RequestId,
-) -> Result<Option<StoredRequest>, Error> {
+pub fn find(read: Read<'_>, scope: &Scope, id: RequestId) -> Result<Option<StoredRequest>, Error> {
     let mut select = read.connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM proxy_requests WHERE id = ?1 AND env = ?2"
     ))?;

@@ -53,7 +53,8 @@ pub fn collect(
     }
     free(account, log, cause, &open)?;
     let taken = ask.price.min(account.available().or_zero());
-    let charge = Charge { credits: taken, fee: ask.fees.of(taken), details: ask.details, key: None };
+    let charge =
+        Charge { credits: taken, fee: ask.fees.of(taken), details: ask.details, key: None };
     let place = spend::post_charge(account, log, cause, (charge, Announce::Transaction));
     Ok(Collected { place, taken, uncollected: ask.price - taken })
 }

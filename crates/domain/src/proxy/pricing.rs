@@ -172,7 +172,7 @@ impl Pricing {
     }
 
     /// What a cost is multiplied with, in units of 10⁻¹¹.
-    fn multiplier(&self, markup: bool) -> I256 {
+    pub(super) fn multiplier(&self, markup: bool) -> I256 {
         let percent = if markup { self.markup_percent } else { Amount::ZERO };
         I256::from((HUNDRED_PERCENT + percent).nanos())
     }

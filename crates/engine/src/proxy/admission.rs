@@ -9,7 +9,7 @@ use domain::ledger::entry::Details;
 use domain::ledger::hold::{self, Reserve};
 use domain::place::Place;
 use domain::proxy::estimate::Estimate;
-use domain::proxy::hold::{Funds, Hold, HoldAsk, Short, ShortReason};
+use domain::proxy::hold::{Ceiling, Funds, Hold, HoldAsk, Short, ShortReason};
 use domain::proxy::limits::LimitHit;
 use domain::proxy::reason::{Link, Reason};
 use domain::proxy::usage::Protocol;
@@ -109,8 +109,8 @@ fn decide<'a>(tx: &mut Tx<'_>, asked: &'a Asked) -> Result<Result<(&'a Target, Y
     let caps = limits::ceilings(tx, counted)?;
     let funds = funds(tx, asked.sight.wallet)?;
     let ceilings: Vec<_> = caps.iter().map(|(ceiling, _)| *ceiling).collect();
-    let decided = with_hold_ask(&asked.call, target, (funds, &ceilings), HoldAsk::decide);
-    let Ok(decided) = decided else {
+    let estimate = estimate(&asked.call, target);
+    let Ok(decided) = hold_ask(&asked.call, target, &estimate, (funds, &ceilings)).decide() else {
         tracing::warn!(model = target.model, "the price of a request overflows");
         return Ok(Err(No::State(Reason::ProviderNotConfigured)));
     };
@@ -127,9 +127,9 @@ fn decide<'a>(tx: &mut Tx<'_>, asked: &'a Asked) -> Result<Result<(&'a Target, Y
     Ok(match short {
         Ok(hold) => Ok((target, Yes { hold, passed })),
         Err(short) => {
-            let reset = caps.iter().find(|(ceiling, _)| {
-                short.reason == ShortReason::SpendCapReached(ceiling.source)
-            });
+            let reset = caps
+                .iter()
+                .find(|(ceiling, _)| short.reason == ShortReason::SpendCapReached(ceiling.source));
             Err(No::Short(Box::new(short), reset.map(|(_, ends)| *ends)))
         }
     })
@@ -160,16 +160,20 @@ pub(super) fn funds(tx: &mut Tx<'_>, wallet: i64) -> Result<Funds, Error> {
     funds.ok_or_else(|| Error::not_found("wallet"))
 }
 
-/// Puts everything that a hold is decided on before `work`.
-pub(super) fn with_hold_ask<T>(
-    call: &Call,
-    target: &Target,
-    (funds, caps): (Funds, &[domain::proxy::hold::Ceiling]),
-    work: impl FnOnce(&HoldAsk<'_>) -> T,
-) -> T {
+pub(super) fn estimate(call: &Call, target: &Target) -> Estimate {
+    Estimate::of(&call.ask, target.tariff.as_ref(), &target.facts)
+}
+
+/// Everything that a hold is decided on.
+pub(super) fn hold_ask<'a>(
+    call: &'a Call,
+    target: &'a Target,
+    estimate: &'a Estimate,
+    (funds, caps): (Funds, &'a [Ceiling]),
+) -> HoldAsk<'a> {
     let paywall = &call.paywall.paywall;
-    work(&HoldAsk {
-        estimate: &Estimate::of(&call.ask, target.tariff.as_ref(), &target.facts),
+    HoldAsk {
+        estimate,
         pricing: &paywall.pricing,
         facts: &target.facts,
         limits: &paywall.limits,
@@ -180,7 +184,7 @@ pub(super) fn with_hold_ask<T>(
         stream: call.ask.stream,
         has_output: call.protocol != Protocol::Embeddings,
         decimals: paywall.decimals,
-    })
+    }
 }
 
 fn let_in(
@@ -218,8 +222,8 @@ pub(super) fn reserve(
     credits: Amount,
 ) -> Result<Place, Error> {
     let limits = &call.paywall.paywall.limits;
-    let lives_s = limits.request_seconds + limits.drain_seconds + DEADLINE_SLACK_S;
-    let lives_ms = i64::try_from(lives_s).unwrap_or(i64::MAX).saturating_mul(SECOND_MS);
+    let seconds = limits.request_seconds + limits.drain_seconds + DEADLINE_SLACK_S;
+    let lives_ms = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(SECOND_MS);
     let details = Details {
         reference_type: Some("REQUEST".to_owned()),
         reference_id: Some(call.request().to_string()),
@@ -227,8 +231,7 @@ pub(super) fn reserve(
     };
     let deadline = tx.now().plus_ms(lives_ms);
     let ask = Reserve { credits, deadline, details, key: None, quiet: true };
-    let held =
-        tx.account(wallet, |account, log| hold::reserve(account, log, &call.cause, ask))?;
+    let held = tx.account(wallet, |account, log| hold::reserve(account, log, &call.cause, ask))?;
     Ok(held.ok_or_else(|| Error::not_found("wallet"))??)
 }
 
@@ -303,8 +306,7 @@ fn told(tx: &mut Tx<'_>, asked: &Asked, no: &No, story: &mut Story) -> Result<Bl
             let blocked = of_short(short, *reset_at);
             if short.reason == ShortReason::InsufficientBalance {
                 let call = &asked.call;
-                let caller =
-                    Caller { user: &call.user, sight: &asked.sight, cause: &call.cause };
+                let caller = Caller { user: &call.user, sight: &asked.sight, cause: &call.cause };
                 let figures = (short.required_amount, short.available);
                 tell_depleted(tx, &call.paywall, caller, figures)?;
                 teller(asked, story).note(EventType::PAYWALL_BALANCE_DEPLETED);

@@ -8,7 +8,7 @@ use domain::proxy::hold::{Extension, Hold};
 use domain::webhook::catalogue::EventType;
 use store::{Tx, proxy_requests};
 
-use super::admission::{funds, reserve, with_hold_ask};
+use super::admission::{estimate, funds, hold_ask, reserve};
 use super::limits::{self, Counted};
 use super::telling::Teller;
 use super::{Changing, Ticket};
@@ -79,9 +79,9 @@ fn extend(
     let caps = limits::ceilings(tx, counted)?;
     let ceilings: Vec<_> = caps.iter().map(|(ceiling, _)| *ceiling).collect();
     let figures = (funds(tx, ticket.sight.wallet)?, &ceilings[..]);
-    let next = with_hold_ask(call, &ticket.target, figures, |ask| {
-        ask.extend(hold.amount, hold.output_tokens, most)
-    });
+    let estimate = estimate(call, &ticket.target);
+    let ask = hold_ask(call, &ticket.target, &estimate, figures);
+    let next = ask.extend(hold.amount, hold.output_tokens, most);
     let Ok(Some(extension)) = next else { return Ok(None) };
     let more = extension.amount - hold.amount;
     let place = reserve(tx, call, ticket.sight.wallet, more)?;

@@ -65,11 +65,8 @@ fn recover(tx: &mut Tx<'_>, id: domain::id::RequestId) -> Result<(), Error> {
     let mut story = parse(&stored.story)?;
     let found = store::paywalls::find_by_no(tx.read()?, &scope, stored.paywall)?;
     let paywall = found.ok_or_else(|| Error::not_found("paywall"))?;
-    let holds: Vec<Place> = story
-        .hold
-        .iter()
-        .flat_map(|hold| hold.hold_ids.iter().map(|id| id.place()))
-        .collect();
+    let holds: Vec<Place> =
+        story.hold.iter().flat_map(|hold| hold.hold_ids.iter().map(|id| id.place())).collect();
     let cause = Cause { request: Some(id), ..Cause::schedule() };
     let request = Ending {
         paywall: &paywall.paywall,

@@ -88,8 +88,11 @@ pub(super) fn settle(
     }
     let collected = if charges {
         let collected = collect(tx, request, story, used.bill.amount)?;
-        story.usage =
-            Some(UsageStory::of(&used.metered.quantities, used.provider_cost, used.metered.estimated));
+        story.usage = Some(UsageStory::of(
+            &used.metered.quantities,
+            used.provider_cost,
+            used.metered.estimated,
+        ));
         story.charge = Some(charge_story(story, &used, &collected));
         Some(collected)
     } else {
@@ -140,9 +143,7 @@ fn own_count(story: &Story, end: &End) -> Quantities {
     let charged = end.has_output || story.deferred && end.counted_output_tokens > 0;
     let prompt = story.hold.as_ref().filter(|_| charged || is_charged(end));
     let prompt = prompt.map_or(0, |hold| hold.prompt_tokens);
-    Quantities::default()
-        .with(Class::Input, prompt)
-        .with(Class::Output, end.counted_output_tokens)
+    Quantities::default().with(Class::Input, prompt).with(Class::Output, end.counted_output_tokens)
 }
 
 fn finish(story: &mut Story, end: &End, now: Timestamp) {
@@ -187,9 +188,8 @@ fn collect(
     };
     let (now, fees) = (tx.now(), request.paywall.fees);
     let ask = UsageCharge { holds: request.holds, price, fees, details };
-    let collected = tx.account(request.wallet, |account, log| {
-        usage::collect(account, log, request.cause, ask)
-    })?;
+    let collected = tx
+        .account(request.wallet, |account, log| usage::collect(account, log, request.cause, ask))?;
     Ok((collected.ok_or_else(|| Error::not_found("wallet"))??, now))
 }
 
@@ -205,10 +205,14 @@ fn charge_story(
     used: &Used,
     (collected, at): &(Collected, Timestamp),
 ) -> ChargeStory {
-    let parts: Vec<Value> = story.price.iter().flat_map(|price| {
-        let parts = price.prices.parts(&used.metered.quantities);
-        parts.filter_map(|part| serde_json::to_value(part).ok()).collect::<Vec<_>>()
-    }).collect();
+    let parts: Vec<Value> = story
+        .price
+        .iter()
+        .flat_map(|price| {
+            let parts = price.prices.parts(&used.metered.quantities);
+            parts.filter_map(|part| serde_json::to_value(part).ok()).collect::<Vec<_>>()
+        })
+        .collect();
     ChargeStory {
         cost: used.bill.cost,
         amount: used.bill.amount,
@@ -325,11 +329,7 @@ fn available(tx: &mut Tx<'_>, wallet: i64) -> Result<Amount, Error> {
 }
 
 /// Somebody else ended it: nothing changes, and its own figures are told again.
-fn settled_before(
-    tx: &mut Tx<'_>,
-    request: &Ending<'_>,
-    story: &Story,
-) -> Result<Settled, Error> {
+fn settled_before(tx: &mut Tx<'_>, request: &Ending<'_>, story: &Story) -> Result<Settled, Error> {
     let scope = tx.scope();
     let stored = proxy_requests::find(tx.read()?, &scope, story.request_id)?;
     let ended: Option<Story> = stored.and_then(|stored| serde_json::from_str(&stored.story).ok());

@@ -154,7 +154,7 @@ impl Story {
     pub(super) fn aimed(&mut self, target: &Target) {
         self.model = Some(target.model.clone());
         self.provider = Some(target.provider.name.clone());
-        self.price = target.tariff.clone();
+        self.price.clone_from(&target.tariff);
     }
 
     pub(super) fn text(&self) -> String {

@@ -148,10 +148,7 @@ pub const ALL: &[(&str, &str)] = &[
         "authorizationRequired:text? insufficientFunds:text? modelUnavailable:text? \
          limitReached:text? customResponse:object?",
     ),
-    (
-        "ProviderBody",
-        "kind! baseUrl:text? key:text? headers:map? modelMap:map? timeouts:object?",
-    ),
+    ("ProviderBody", "kind! baseUrl:text? key:text? headers:map? modelMap:map? timeouts:object?"),
     (
         "NewPrice",
         "model! provider! prices!:object currency:text? longContext:object? \

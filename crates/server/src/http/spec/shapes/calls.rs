@@ -106,7 +106,12 @@ pub const ALL: &[Line] = &[
     ("listPaywallLedger", 200, "", "cursor LedgerRow or text/csv or application/x-ndjson"),
     ("getPaywallActivity", 200, "", "LedgerEntry"),
     // The proxy
-    ("listModels", 200, "", "{object! data!:Model[] has_more!:flag first_id!:text? last_id!:text?}"),
+    (
+        "listModels",
+        200,
+        "",
+        "{object! data!:Model[] has_more!:flag first_id!:text? last_id!:text?}",
+    ),
     ("getModel", 200, "", "Model"),
     // A paywall's users
     ("getBalance", 200, "", "Balance"),
