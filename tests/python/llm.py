@@ -78,8 +78,9 @@ def paywall(server, provider, **settings):
         pytest.skip(answer.json()["message"])
     assert answer.status_code == 201, answer.text
     made = answer.json()
-    for name, base in (("openai", "/v1"), ("anthropic", "")):
-        connection = {"kind": name, "baseUrl": provider.url + base, "apiKey": "sk-fake-" + name}
+    for name in ("openai", "anthropic"):
+        base = provider.url + "/v1"
+        connection = {"kind": name, "baseUrl": base, "key": "sk-fake-" + name}
         path = f"/v1/paywalls/{made['id']}/providers/{name}"
         answer = server.call("PUT", path, connection)
         if answer.status_code in (404, 501):

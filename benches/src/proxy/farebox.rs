@@ -52,7 +52,7 @@ async fn paywall(address: SocketAddr, provider: SocketAddr, mode: &str) -> anyho
     let id = answer["id"].as_str().context("a paywall without an id")?;
     let key = answer["apiKey"].as_str().context("a paywall without a key")?.to_owned();
     let base = format!("http://{provider}/v1");
-    let body = json!({ "kind": "openai", "baseUrl": base, "apiKey": "sk-fake" });
+    let body = json!({ "kind": "openai", "baseUrl": base, "key": "sk-fake" });
     let path = format!("/v1/paywalls/{id}/providers/openai");
     call(&mut wire, ("PUT", &path), &owner, &body).await?;
     let payer = format!("authorization: Bearer {key}");

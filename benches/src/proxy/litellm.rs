@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::client::Wire;
 use super::cores;
 
-const PACKAGE: &str = "litellm[proxy]==1.109.1";
+const PACKAGE: &str = "litellm[proxy]==1.106.2";
 const READY_TIME_MAX: Duration = Duration::from_mins(2);
 
 pub struct LiteLlm {
@@ -37,6 +37,8 @@ impl LiteLlm {
             .arg(address.port().to_string())
             .arg("--config")
             .arg(&file)
+            .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+            .env("LITELLM_TELEMETRY", "False")
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

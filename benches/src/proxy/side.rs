@@ -93,8 +93,8 @@ impl Side {
         });
         let (body, key, user) = (body.to_string(), &self.key, user(number));
         format!(
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
-             x-paywall-user: {user}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n\
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\n\
+             authorization: Bearer {key}\r\nx-paywall-user: {user}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n\
              {body}",
             body.len()
         )
