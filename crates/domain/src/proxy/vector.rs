@@ -9,8 +9,7 @@ use super::price::{Price, PriceError, PriceProblem, members};
 
 /// What is counted and priced apart. All but `Request` and `ToolCall` are tokens, whose prices are
 /// for 1,000,000 of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     Input,
     CachedInput,
@@ -194,6 +193,12 @@ impl Quantities {
     fn total(&self, wanted: impl Fn(Class) -> bool) -> u64 {
         let chosen = Class::ALL.into_iter().filter(|&class| wanted(class));
         chosen.fold(0, |sum: u64, class| sum.saturating_add(self.get(class)))
+    }
+}
+
+impl Serialize for Class {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

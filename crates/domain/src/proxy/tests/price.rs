@@ -121,6 +121,18 @@ fn absent_classes_take_the_price_of_their_fallback() {
 }
 
 #[test]
+fn the_parts_of_a_bill_are_named_as_on_the_wire() {
+    let prices = Prices::of(vector(&json!({"input": "2", "cache_write_1h": "3"})));
+    let used = tokens(5, 0).with(Class::CacheWrite1h, 1);
+    let parts: Vec<Part> = prices.parts(&used).collect();
+    let expected = json!([
+        {"class": "prompt", "quantity": 5, "price": "2"},
+        {"class": "cache_write_1h", "quantity": 1, "price": "3"},
+    ]);
+    assert_eq!(serde_json::to_value(parts).unwrap(), expected);
+}
+
+#[test]
 fn names_of_classes_on_the_wire() {
     let read = vector(&json!({"input": "1", "completion": 2, "cache_write_1h": "0.000000000001"}));
     let wire = json!({"prompt": "1", "completion": "2", "cache_write_1h": "0.000000000001"});
