@@ -3,10 +3,11 @@
 use domain::event::Event;
 use domain::id::{DeliveryId, EventId, ReceiverId};
 use domain::place::{Placed, ReceiverNo};
-use domain::scope::Scope;
+use domain::scope::{Cause, Scope};
 use domain::webhook::catalogue::EventType;
 use domain::webhook::filter::Filter;
 use domain::webhook::receiver::{Class, DeliveryState, ReceiverKind, State, Trigger};
+use serde_json::json;
 use store::deliveries::{self, Delivery, Handover};
 use store::receivers::{self, Stored};
 use store::{Read, Tx};
@@ -43,7 +44,12 @@ pub fn find(
 }
 
 /// Sends the event of a delivery again, at once.
-pub fn redeliver(tx: &mut Tx<'_>, owner: Owner, id: DeliveryId) -> Result<Delivery, Error> {
+pub fn redeliver(
+    tx: &mut Tx<'_>,
+    cause: &Cause,
+    owner: Owner,
+    id: DeliveryId,
+) -> Result<Delivery, Error> {
     let scope = tx.scope();
     let (delivery, receiver) = find(tx.read()?, &scope, owner, id)?;
     if receiver.state != State::Enabled {
@@ -52,7 +58,28 @@ pub fn redeliver(tx: &mut Tx<'_>, owner: Owner, id: DeliveryId) -> Result<Delive
     if delivery.is_test() {
         return Err(Error::operation("a test is sent once: make another one"));
     }
-    send_again(tx, delivery)
+    let before = delivery.clone();
+    let sent = send_again(tx, delivery)?;
+    audit(tx, cause, "redelivered", (&before, &sent))?;
+    Ok(sent)
+}
+
+fn audit(
+    tx: &mut Tx<'_>,
+    cause: &Cause,
+    verb: &str,
+    (before, after): (&Delivery, &Delivery),
+) -> Result<(), Error> {
+    let shown = |delivery: &Delivery| {
+        Some(json!({
+            "event_id": delivery.event_id(),
+            "state": delivery.state.name(),
+            "attempts": delivery.attempts,
+        }))
+    };
+    let entity = ("webhook_delivery", after.id().to_string());
+    let values = (shown(before), shown(after));
+    crate::audit::record(tx, cause, &format!("webhook_delivery.{verb}"), entity, values)
 }
 
 fn send_again(tx: &mut Tx<'_>, mut delivery: Delivery) -> Result<Delivery, Error> {
@@ -81,7 +108,12 @@ fn hand_over(tx: &mut Tx<'_>, delivery: &Delivery) {
 }
 
 /// Gives a delivery up; its order key goes on.
-pub fn cancel(tx: &mut Tx<'_>, owner: Owner, id: DeliveryId) -> Result<Delivery, Error> {
+pub fn cancel(
+    tx: &mut Tx<'_>,
+    cause: &Cause,
+    owner: Owner,
+    id: DeliveryId,
+) -> Result<Delivery, Error> {
     let scope = tx.scope();
     let (mut delivery, receiver) = find(tx.read()?, &scope, owner, id)?;
     match delivery.state {
@@ -89,16 +121,23 @@ pub fn cancel(tx: &mut Tx<'_>, owner: Owner, id: DeliveryId) -> Result<Delivery,
         DeliveryState::Discarded => return Ok(delivery),
         _ => {}
     }
+    let before = delivery.clone();
     delivery.state = DeliveryState::Discarded;
     delivery.halts = false;
     delivery.updated_at = tx.now();
     deliveries::set(tx.write()?, &scope, &delivery)?;
     go_on(tx, &receiver, &delivery)?;
+    audit(tx, cause, "canceled", (&before, &delivery))?;
     Ok(delivery)
 }
 
 /// Sends the sample of a type to one receiver, whatever its state, and once.
-pub fn test(tx: &mut Tx<'_>, receiver: &Stored, kind: EventType) -> Result<Delivery, Error> {
+pub fn test(
+    tx: &mut Tx<'_>,
+    cause: &Cause,
+    receiver: &Stored,
+    kind: EventType,
+) -> Result<Delivery, Error> {
     let (scope, at) = (tx.scope(), tx.now());
     let place = deliveries::test_place(tx.write()?, &scope)?;
     let sample = Sample::render(&scope, kind, (place, at))?;
@@ -110,6 +149,7 @@ pub fn test(tx: &mut Tx<'_>, receiver: &Stored, kind: EventType) -> Result<Deliv
     };
     deliveries::insert(tx.write()?, &scope, &delivery)?;
     hand_over(tx, &delivery);
+    crate::receivers::audit(tx, cause, "tested", (None, receiver))?;
     Ok(delivery)
 }
 
@@ -136,7 +176,7 @@ pub fn matching(read: Read<'_>, scope: &Scope, kind: EventType) -> Result<Vec<St
 
 /// Sends events again to every enabled endpoint that matches them now. Returns how many events
 /// are on their way, and how many nobody takes.
-pub fn retry(tx: &mut Tx<'_>, ids: &[EventId]) -> Result<(usize, usize), Error> {
+pub fn retry(tx: &mut Tx<'_>, cause: &Cause, ids: &[EventId]) -> Result<(usize, usize), Error> {
     let (mut queued, mut skipped) = (0, 0);
     for id in ids {
         if retry_one(tx, *id)? {
@@ -145,6 +185,9 @@ pub fn retry(tx: &mut Tx<'_>, ids: &[EventId]) -> Result<(usize, usize), Error> 
             skipped += 1;
         }
     }
+    let entity = ("environment", tx.scope().environment.to_string());
+    let after = json!({ "event_ids": ids, "queued": queued, "skipped": skipped });
+    crate::audit::record(tx, cause, "webhook_events.retried", entity, (None, Some(after)))?;
     Ok((queued, skipped))
 }
 

@@ -12,6 +12,7 @@ use engine::{Engine, Settings};
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
+use server::app::App;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -35,6 +36,8 @@ pub struct TestApp {
     pub scope: Scope,
     pub other_scope: Scope,
     pub engine: Arc<Engine>,
+    /// What the handlers share.
+    pub server: App,
     client: reqwest::Client,
     serving: JoinHandle<()>,
     _folder: TempDir,
@@ -65,8 +68,8 @@ impl TestApp {
         // Receivers of tests listen on loopback.
         let allow = vec!["127.0.0.0/8".parse().unwrap()];
         let list = AllowList { allow, ..AllowList::default() };
-        let app = server::app::App::new(engine.clone()).with_targets(list);
-        let router = server::http::router(app);
+        let app = App::new(engine.clone()).with_targets(list);
+        let router = server::http::router(app.clone());
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         TestApp {
             base,
@@ -75,6 +78,7 @@ impl TestApp {
             scope,
             other_scope,
             engine,
+            server: app,
             client: client(),
             serving,
             _folder: folder,

@@ -274,14 +274,16 @@ async fn redeliver(app: App, call: Call) -> Result<Answer, Error> {
     let (owner, id) = (owner(&app, &call)?, id(&call)?);
     let once = call.key_use(None)?;
     let name = if owner.is_some() { "deliveryId" } else { "delivery_id" };
-    let work = move |tx: &mut store::Tx<'_>| engine::deliveries::redeliver(tx, owner, id);
+    let cause = call.cause();
+    let work = move |tx: &mut store::Tx<'_>| engine::deliveries::redeliver(tx, &cause, owner, id);
     let render = move |sent: &Delivery| reply(202, &json!({ name: sent.id() }));
     Ok(Answer::of(app.engine.once(call.scope, once, work, render).await?))
 }
 
 async fn cancel(app: App, call: Call) -> Result<Answer, Error> {
     let id = id(&call)?;
-    let work = move |tx: &mut store::Tx<'_>| engine::deliveries::cancel(tx, None, id);
+    let cause = call.cause();
+    let work = move |tx: &mut store::Tx<'_>| engine::deliveries::cancel(tx, &cause, None, id);
     let delivery = app.engine.change(call.scope, work).await?;
     let one = app.engine.read_now(|read| shown(read, &call, delivery))?;
     Ok(Answer::ok(&view(&app, &call, &one)))
@@ -296,7 +298,8 @@ async fn retry(app: App, call: Call) -> Result<Answer, Error> {
     if body.ids.is_empty() || body.ids.len() > engine::deliveries::RETRIED_MAX {
         return Err(Error::invalid("ids", "ids must name 1 to 1,000 events"));
     }
-    let work = move |tx: &mut store::Tx<'_>| engine::deliveries::retry(tx, &body.ids);
+    let cause = call.cause();
+    let work = move |tx: &mut store::Tx<'_>| engine::deliveries::retry(tx, &cause, &body.ids);
     let render = |(queued, skipped): &(usize, usize)| {
         reply(200, &json!({ "queued": queued, "skipped": skipped }))
     };

@@ -134,11 +134,11 @@ async fn test(
     (id, name): (domain::id::ReceiverId, &'static str),
 ) -> Result<Answer, Error> {
     let kind = asked(&call)?;
-    let once = call.key_use(None)?;
+    let (once, cause) = (call.key_use(None)?, call.cause());
     let work = move |tx: &mut Tx<'_>| {
         let receiver = engine::deliveries::receiver_of(tx, of, id)?;
         let kind = kind.unwrap_or_else(|| engine::deliveries::test_type(&receiver));
-        engine::deliveries::test(tx, &receiver, kind)
+        engine::deliveries::test(tx, &cause, &receiver, kind)
     };
     let render =
         move |sent: &Delivery| reply(StatusCode::ACCEPTED.as_u16(), &json!({ name: sent.id() }));
@@ -147,10 +147,11 @@ async fn test(
 
 async fn send_sample(app: App, call: Call) -> Result<Answer, Error> {
     let (kind, key, scope) = (named(&call)?, call.key_use(None)?, call.scope);
+    let cause = call.cause();
     let work = move |tx: &mut Tx<'_>| {
         let takers = engine::deliveries::matching(tx.read()?, &scope, kind)?;
         for receiver in &takers {
-            engine::deliveries::test(tx, receiver, kind)?;
+            engine::deliveries::test(tx, &cause, receiver, kind)?;
         }
         let at = tx.now();
         Sample::render(&scope, kind, (scope.env.place(TEST_POSITIONS), at))

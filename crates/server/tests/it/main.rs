@@ -12,6 +12,7 @@ mod clock;
 mod configuration;
 mod fuzz;
 mod harness;
+mod limits;
 mod operations;
 mod paywalls;
 mod proof;
