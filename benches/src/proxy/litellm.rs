@@ -39,6 +39,8 @@ impl LiteLlm {
             .arg(&file)
             .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
             .env("LITELLM_TELEMETRY", "False")
+            // It asks for a key of its own otherwise, and this one serves loopback alone.
+            .env("LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "true")
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
