@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use fakes::sink::{Settings, Sink};
 use serde_json::{Value, json};
 
 const KEY: &str = "first-key-of-the-operator-test";
@@ -31,6 +32,10 @@ struct Server {
 impl Server {
     fn start(folder: &Path, arguments: &[&str]) -> Server {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Server::start_on(port, folder, arguments)
+    }
+
+    fn start_on(port: u16, folder: &Path, arguments: &[&str]) -> Server {
         let child = farebox(folder, arguments)
             .env("FAREBOX_LISTEN", format!("127.0.0.1:{port}"))
             .env("FAREBOX_API_KEY", KEY)
@@ -125,4 +130,56 @@ async fn without_migrations_a_server_lives_and_is_ready_once_they_are_applied() 
     assert!(run(folder.path(), &["migrate"]).status.success());
     server.until(200).await;
     assert_eq!(server.get("/v1/customers").await.unwrap().0, 200);
+}
+
+/// Ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn received(sink: &Sink, count: usize) -> Vec<String> {
+    let began = Instant::now();
+    loop {
+        let bodies = sink.received();
+        let body = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap();
+        let names = bodies.iter().map(|one| body(&one.body)["customer"]["name"].to_string());
+        let names: Vec<String> = names.collect();
+        if names.len() >= count {
+            return names;
+        }
+        assert!(began.elapsed() < WITHIN, "only {names:?} came");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_goes_on_where_it_was_when_the_server_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Sink::start("127.0.0.1:0".parse().unwrap(), Settings::default()).await.unwrap();
+    let server = Server::start(folder.path(), &["serve"]);
+    server.until(200).await;
+    let (base, target) = (server.base.clone(), sink.url("/ok"));
+    let arguments =
+        ["listen", "--forward-to", &target, "--types", "customer.*", "--after", "start"];
+    let listener = farebox(folder.path(), &arguments)
+        .env("FAREBOX_PUBLIC_URL", &base)
+        .env("FAREBOX_API_KEY", KEY)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _listener = Running(listener);
+    server.customer("one").await;
+    assert_eq!(received(&sink, 1).await, ["\"one\""]);
+    drop(server);
+    let port = base.rsplit(':').next().unwrap().parse().unwrap();
+    let server = Server::start_on(port, folder.path(), &["serve"]);
+    server.until(200).await;
+    server.customer("two").await;
+    assert_eq!(received(&sink, 2).await, ["\"one\"", "\"two\""], "each came once, in order");
 }
