@@ -28,6 +28,7 @@ pub mod paywall_owner;
 pub mod paywall_prices;
 pub mod paywall_providers;
 pub mod paywall_proxy;
+pub mod paywall_requests;
 pub mod paywall_sections;
 pub mod paywall_users;
 pub mod paywalls;
@@ -79,6 +80,7 @@ pub fn routes() -> route::Routes {
         .merge(paywall_sections::routes())
         .merge(paywall_providers::routes())
         .merge(paywall_prices::routes())
+        .merge(paywall_requests::routes())
         .merge(paywall_owner::routes())
         .merge(paywall_ledger::routes())
         .merge(customers::routes())

@@ -90,6 +90,7 @@ impl Node {
     /// Serves until `stop` comes; then finishes what runs, flushes and returns.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), NodeError> {
         let Node { app, listener, in_flight_max, _lock } = self;
+        settle_orphans(&app.engine).await?;
         let workers = Workers::start(&app);
         let deliverer = app.start_deliverer(in_flight_max);
         let listener = listener.tap_io(|stream| {
@@ -119,6 +120,17 @@ impl Node {
         tracing::info!("stopped");
         ended.map_err(NodeError::Accept)
     }
+}
+
+/// Requests of the proxy that an earlier process left open are settled before there are new ones.
+async fn settle_orphans(engine: &Engine) -> Result<(), NodeError> {
+    for scope in engine.scopes()? {
+        let settled = engine.recover_requests(scope).await?;
+        if settled > 0 {
+            tracing::warn!(settled, "requests were under way when the last process ended");
+        }
+    }
+    Ok(())
 }
 
 /// Where webhooks may go. What the operator allows by name wins over the rest.

@@ -73,8 +73,6 @@ fn later(routes: Routes) -> Routes {
     let delete = Method::DELETE;
     let table = [
         (post.clone(), "/v1/paywalls/{id}/copy", "copyPaywall"),
-        (get.clone(), "/v1/paywalls/{id}/requests", "listPaywallRequests"),
-        (get.clone(), "/v1/paywalls/{id}/requests/{requestId}", "getPaywallRequest"),
         (get.clone(), "/v1/paywalls/{id}/integrations", "listPaywallIntegrations"),
         (put, "/v1/paywalls/{id}/integrations/{key}", "setPaywallIntegration"),
         (delete.clone(), "/v1/paywalls/{id}/integrations/{key}", "deletePaywallIntegration"),

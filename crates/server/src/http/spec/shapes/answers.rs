@@ -179,6 +179,14 @@ pub const ALL: &[(&str, &str)] = &[
     ),
     ("Timeouts", "connectMs!:int firstByteSeconds:int idleSeconds:int"),
     (
+        "ProxiedRequest",
+        "requestId! paywallId! status! endpoint! stream!:flag externalUserId! walletUserId! \
+         requestedModel! model provider startedAt!:time endedAt:time reason limitSource \
+         price:object pricing!:object decimals!:int hold:object deferred!:flag usage:object \
+         charge:object errorCode httpStatus:int finishReason cut!:flag latencyMs:int \
+         events!:text[]",
+    ),
+    (
         "PriceRow",
         "id! model! provider! currency! prices!:object longContext:object serviceTiers:object \
          contextTokens:int maxOutputTokens:int defaultOutputTokens:int maxImageTokens:int \

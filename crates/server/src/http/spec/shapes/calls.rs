@@ -96,6 +96,8 @@ pub const ALL: &[Line] = &[
     ("listProviders", 200, "", "cursor Provider"),
     ("setProvider", 200, "ProviderBody", "Provider"),
     ("deleteProvider", 204, "", ""),
+    ("listPaywallRequests", 200, "", "cursor ProxiedRequest"),
+    ("getPaywallRequest", 200, "", "ProxiedRequest"),
     ("listPrices", 200, "", "cursor PriceRow"),
     ("createPaywallPrice", 201, "NewPrice", "PriceRow"),
     ("getPaywallPrice", 200, "", "PriceRow"),

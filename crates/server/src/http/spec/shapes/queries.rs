@@ -40,6 +40,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("listPaywalls", PAGE),
     ("listPaywallUsers", PAGE),
     ("listPaywallLedger", "limit:int cursor type user from:time to:time format"),
+    ("listPaywallRequests", "limit:int cursor"),
     ("listPrices", "limit:int cursor model provider"),
     ("listModels", USER),
     ("getModel", USER),
