@@ -35,7 +35,7 @@ use crate::users::Sight;
 const DEADLINE_SLACK_S: u64 = 60;
 
 impl Engine {
-    /// Decides on a request in one transaction: it holds the worst that it can cost, or tells why not.
+    /// Decides on a request in one transaction: holds the worst that it can cost, or tells why not.
     pub async fn admit(&self, call: Call) -> Result<Admission, Error> {
         let call = Arc::new(call);
         let scope = call.scope;

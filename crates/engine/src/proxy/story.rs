@@ -1,5 +1,5 @@
-//! The story of one request: everything that explains what it cost, or why it was refused. Stored as
-//! JSON with the request and shown to the owner as it is. Prompts and answers are never in it.
+//! The story of one request: everything that explains what it cost, or why it was refused. Stored
+//! as JSON with the request and shown to the owner as it is. Prompts and answers are never in it.
 
 use domain::amount::Amount;
 use domain::id::{CustomerId, HoldId, PaywallId, RequestId, SettlementId, TransactionId};
