@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::Paywall;
 use super::edit::{Change, PaywallError, Problem};
+use crate::proxy::template::Template;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
@@ -46,8 +47,22 @@ impl Paywall {
         match section {
             Section::Pricing => with(json!(self.pricing), "fees", json!(self.fees)),
             Section::Limits => with(json!(self.limits), "caps", json!(self.caps)),
-            Section::Templates => json!(self.templates),
+            Section::Templates => self.shown_templates(),
         }
+    }
+
+    /// With the texts that hold where the owner has none of his own.
+    fn shown_templates(&self) -> Value {
+        let mut shown = json!(self.templates);
+        for (name, template) in [
+            ("authorizationRequired", Template::AuthorizationRequired),
+            ("insufficientFunds", Template::InsufficientFunds),
+            ("modelUnavailable", Template::ModelUnavailable),
+            ("limitReached", Template::LimitReached),
+        ] {
+            shown[name] = template.shown(&self.templates).into();
+        }
+        shown
     }
 
     /// The change that puts `body` in the section's place, or None where it changes nothing.
@@ -94,6 +109,17 @@ mod tests {
             next.replace(Section::Limits, &json!({})).unwrap().unwrap().changed_fields,
             ["limits.idleSeconds"]
         );
+    }
+
+    #[test]
+    fn templates_are_shown_as_they_hold_and_may_be_put_back() {
+        let paywall = paywall();
+        let shown = paywall.section(Section::Templates);
+        assert!(shown["insufficientFunds"].as_str().unwrap().contains("{{ url }}"));
+        assert_eq!(paywall.replace(Section::Templates, &shown), Ok(None));
+        let own = json!({"limitReached": "Tomorrow again, {{ name }}"});
+        let next = paywall.replace(Section::Templates, &own).unwrap().unwrap();
+        assert_eq!(next.changed_fields, ["templates.limitReached"]);
     }
 
     #[test]

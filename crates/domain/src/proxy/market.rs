@@ -9,6 +9,7 @@ use ethnum::I256;
 
 use super::book::{ModelFacts, PriceAsk, PriceBook, PriceList, Tariff};
 use super::catalogue::{catalogue, model_names};
+use super::model;
 use super::price::Price;
 use super::pricing::{Pricing, PricingMode, Unbillable};
 use super::vector::Class;
@@ -92,7 +93,7 @@ impl<'a> Market<'a> {
     /// Where a name leads: alias, then the namespace of a connection, then the first connection
     /// that has the model. `None` where nobody knows it.
     pub fn route(&self, name: &str, at: Timestamp) -> Option<Route<'a>> {
-        let name = self.models.resolve(name);
+        let name = model::target(self.models, name);
         let known = |route: &Route<'_>| self.knows(route, at) || self.is_priced_by_owner(route);
         let spaced = name.split_once('/').and_then(|(space, rest)| {
             let provider = self.providers.iter().find(|provider| provider.name == space)?;
@@ -129,7 +130,9 @@ impl<'a> Market<'a> {
     /// Whether the paywall's lists let the model through that was asked for as `name`.
     pub fn permits(&self, route: &Route<'_>, name: &str) -> bool {
         let namespaced = route.namespaced();
-        self.models.permit(&[name, self.models.resolve(name), &route.model, &namespaced])
+        let target = model::target(self.models, name);
+        let names = [name, target, &route.model, &namespaced, &route.upstream];
+        model::is_allowed(self.models, &names)
     }
 
     /// The price that holds (paywalls 14.3). `Ok(None)` only where it prices by requests.

@@ -70,6 +70,16 @@ impl Template {
         fill(text, places).unwrap_or_else(|| text.to_owned())
     }
 
+    /// The text as its owner reads it: the paywall's own, else ours with its link.
+    pub fn shown(self, templates: &Templates) -> &str {
+        self.own(templates).unwrap_or_else(|| self.default_text(true))
+    }
+
+    /// Whether a text is the one that stands there anyhow.
+    pub fn is_default(self, text: &str) -> bool {
+        text == self.default_text(true)
+    }
+
     fn own(self, templates: &Templates) -> Option<&str> {
         let own = match self {
             Template::AuthorizationRequired => &templates.authorization_required,

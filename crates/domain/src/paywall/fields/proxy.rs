@@ -85,13 +85,20 @@ pub fn write_template(
                 "templates.limitReached" => (Template::LimitReached, &mut templates.limit_reached),
                 _ => return Err(Problem::Unknown.into()),
             };
-            *slot = if value.is_null() { None } else { Some(text(value)?.to_owned()) };
-            if let Some(text) = slot {
-                template.check(text).map_err(Problem::Template)?;
-            }
+            *slot = own_text(template, value)?;
         }
     }
     Ok(())
+}
+
+/// None where the text is the one that stands there anyhow.
+fn own_text(template: Template, value: &Value) -> Result<Option<String>, Problem> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let text = text(value)?;
+    template.check(text)?;
+    Ok(if template.is_default(text) { None } else { Some(text.to_owned()) })
 }
 
 /// Where it leads is judged by who may look names up, before it is stored.

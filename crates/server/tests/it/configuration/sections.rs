@@ -67,6 +67,11 @@ async fn a_section_is_replaced_whole_and_told_once() {
     let templates = json!({ "limitReached": "Later, {{ name }}" });
     let (status, _, body) = owned.put("/templates", &templates).await;
     assert_eq!((status, &body["limitReached"]), (200, &json!("Later, {{ name }}")), "{body}");
+    let shown = body["insufficientFunds"].as_str().unwrap();
+    assert!(shown.contains("{{ url }}"), "the text that holds is shown: {shown}");
+    let bad = json!({ "insufficientFunds": "no link" });
+    let reply = owned.put("/templates", &bad).await;
+    assert_eq!(refused(&reply), (400, "validation_error", "insufficientFunds"));
     let routes = ["/pricing", "/limits", "/templates"]
         .map(|rest| [(Method::GET, rest), (Method::PUT, rest)])
         .concat();
