@@ -61,6 +61,11 @@ impl Document {
 
     /// The declared path that this one is, the most literal first.
     fn template(&self, method: &str, path: &str) -> Option<&str> {
+        // The one name that may have slashes in it.
+        let path = &match path.strip_prefix("/v1/models/") {
+            Some(model) => format!("/v1/models/{}", model.replace('/', "%2F")),
+            None => path.to_owned(),
+        };
         let paths = self.value["paths"].as_object()?;
         let of_method = paths.iter().filter(|(_, item)| item.get(method).is_some());
         let literal = |template: &str| -> Option<Vec<bool>> {

@@ -61,6 +61,7 @@ impl World {
         let (method, path) = call.split_once(' ').unwrap();
         let of_paywall = path.starts_with("/v1/user/")
             || path.starts_with("/v1/charges/")
+            || path.starts_with("/v1/models")
             || path.starts_with("/v1/webhooks/subscriptions")
             || path.starts_with("/v1/webhooks/logs");
         let key = if of_paywall { &self.paywall_key } else { &self.app.key }.clone();
@@ -218,6 +219,7 @@ impl World {
             let now = self.get(&format!("{path}/{part}")).await;
             self.put(&format!("{path}/{part}"), now).await;
         }
+        self.market(&path).await;
         // What stops money or a key is done to another one.
         let spare = json!({ "name": "Spare", "currency": "EUR" });
         let spare = self.post("/v1/paywalls", spare).await;
@@ -226,6 +228,23 @@ impl World {
         self.call(&format!("POST {spare}/unarchive"), None).await;
         self.post(&format!("{spare}/secret/rotate"), json!({})).await;
         path
+    }
+
+    /// A provider, a price of its own, and the models that they make.
+    async fn market(&mut self, paywall: &str) {
+        let provider = json!({ "kind": "fake", "baseUrl": "http://127.0.0.1:9/v1", "key": "k-1",
+            "headers": { "x-team": "a" }, "modelMap": { "small": "gpt-test" },
+            "timeouts": { "connectMs": 1000 } });
+        self.put(&format!("{paywall}/providers/fake"), provider).await;
+        self.get(&format!("{paywall}/providers")).await;
+        let row = json!({ "model": "gpt-test", "provider": "fake", "source": "ours",
+            "prices": { "input": "1", "output": "2" }, "maxOutputTokens": 100 });
+        let row = self.post(&format!("{paywall}/prices"), row).await;
+        self.get(&format!("{paywall}/prices")).await;
+        self.get(&format!("{paywall}/prices/{}", text(&row["id"]))).await;
+        self.get("/v1/models").await;
+        self.get("/v1/models/gpt-test").await;
+        self.endings.push(format!("DELETE {paywall}/providers/fake"));
     }
 
     async fn users(&mut self, paywall: &str) {
