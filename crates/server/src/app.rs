@@ -15,7 +15,10 @@ use tokio::sync::watch;
 use crate::http::webhook_stream::Streams;
 use crate::ledger_counts::Counted;
 use crate::metrics::Metrics;
+use crate::ports::provider_client::ProviderClient;
 use crate::ports::webhook_client::GuardedClient;
+use crate::proxy::UnderWay;
+use crate::tasks::Tasks;
 
 #[derive(Clone)]
 pub struct App {
@@ -23,6 +26,12 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Reaches the addresses that users give, and judges them.
     pub webhooks: GuardedClient,
+    /// Asks the providers of paywalls.
+    pub providers: ProviderClient,
+    /// Streams from them that are open.
+    pub under_way: UnderWay,
+    /// What outlives its request.
+    pub tasks: Tasks,
     pub streams: Streams,
     pub(crate) counted: Counted,
     deliverer: Arc<Mutex<Option<Deliverer>>>,
@@ -41,6 +50,9 @@ impl App {
             counted,
             metrics: Arc::new(Metrics::default()),
             webhooks: GuardedClient::new(AllowList::default()),
+            providers: ProviderClient::new(AllowList::default()),
+            under_way: UnderWay::default(),
+            tasks: Tasks::default(),
             streams: Streams::default(),
             deliverer: Arc::default(),
             stop: watch::Sender::new(false),
@@ -51,7 +63,8 @@ impl App {
     /// With the operator's word on addresses.
     #[must_use]
     pub fn with_targets(self, list: AllowList) -> App {
-        App { webhooks: GuardedClient::new(list), ..self }
+        let providers = ProviderClient::new(list.clone());
+        App { webhooks: GuardedClient::new(list), providers, ..self }
     }
 
     /// Begins to send webhooks, at most so many at a time. One sender a process.

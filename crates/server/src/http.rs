@@ -71,6 +71,7 @@ pub fn routes() -> route::Routes {
         .merge(webhook_types::routes())
         .merge(health::routes())
         .merge(docs::routes())
+        .merge(crate::proxy::routes())
         .merge(paywall_proxy::routes())
         .merge(paywall_charges::routes())
         .merge(paywall_holds::routes())

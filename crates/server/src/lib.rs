@@ -10,6 +10,8 @@ pub mod logs;
 pub mod metrics;
 pub mod node;
 pub mod ports;
+pub mod proxy;
+pub mod tasks;
 mod unready;
 pub mod workers;
 

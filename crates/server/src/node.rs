@@ -22,6 +22,8 @@ use crate::workers::Workers;
 
 /// Longest time that requests may still take when the process stops.
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
+/// And what outlives them: streams end and are settled.
+const SETTLE_TIME_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -114,6 +116,9 @@ impl Node {
             }
         };
         app.stop();
+        if !app.tasks.end(SETTLE_TIME_MAX).await {
+            tracing::warn!("some streams are not settled; the next start does it");
+        }
         workers.end().await;
         deliverer.stop().await;
         app.engine.close();

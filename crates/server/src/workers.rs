@@ -9,6 +9,8 @@ use crate::app::App;
 
 /// Longest time that a row which fell due waits for its step.
 const TIMERS_EVERY: Duration = Duration::from_millis(500);
+/// What a crash may forget of an open stream.
+const CHECKPOINTS_EVERY: Duration = Duration::from_secs(5);
 const USES_EVERY: Duration = Duration::from_mins(1);
 
 /// The running loops. They end by themselves once the process stops.
@@ -21,6 +23,7 @@ impl Workers {
         let mut loops = JoinSet::new();
         loops.spawn(timers(app.clone()));
         loops.spawn(key_uses(app.clone()));
+        loops.spawn(checkpoints(app.clone()));
         Workers { loops }
     }
 
@@ -61,6 +64,19 @@ async fn key_uses(app: App) {
         running = rest(&mut stopping, USES_EVERY).await;
         if let Err(error) = app.flush_uses().await {
             tracing::warn!(%error, "the last uses of keys were not kept");
+        }
+    }
+}
+
+async fn checkpoints(app: App) {
+    let mut stopping = app.stopping();
+    while rest(&mut stopping, CHECKPOINTS_EVERY).await {
+        let streams = app.under_way.delivered();
+        if streams.is_empty() {
+            continue;
+        }
+        if let Err(error) = app.engine.checkpoint(streams).await {
+            tracing::warn!(%error, "open streams were not written down; trying again");
         }
     }
 }

@@ -1,15 +1,17 @@
 //! `farebox dev`: everything on loopback, nothing to configure.
 //!
-//! It makes keys, a paywall, a wallet with alerts, a receiver and a movable clock, prints them with
-//! three commands to paste, and shows each webhook as it arrives with its signature checked.
+//! It makes keys, a paywall with a provider of models, a wallet with alerts, a receiver and a
+//! movable clock, prints them with four commands to paste, and shows each webhook as it arrives with its signature checked.
 
+mod models;
 pub mod state;
 mod tour;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use domain::scope::Cause;
+use domain::scope::{Cause, Scope};
 use engine::Engine;
+use fakes::provider::Provider;
 use fakes::sink::{Received, Settings, Signature, Sink};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
@@ -40,7 +42,7 @@ pub fn run(context: &Context, args: &Args) -> Result<(), Failure> {
     state.url.clone_from(&config.public_url);
     logs::start(&config.log, config.log_format, out::colour())?;
     block_on(async {
-        let (node, sink) = open(&config, &mut state).await?;
+        let House { node, sink, _provider } = open(&config, &mut state).await?;
         Box::pin(show(node, &sink, (&config, state), args.json)).await
     })
 }
@@ -60,21 +62,30 @@ fn settings(context: &Context, state: &State) -> Result<Config, Failure> {
     Ok(config)
 }
 
-async fn open(config: &Config, state: &mut State) -> Result<(Node, Sink), Failure> {
+/// What runs until the user stops it.
+struct House {
+    node: Node,
+    sink: Sink,
+    _provider: Provider,
+}
+
+async fn open(config: &Config, state: &mut State) -> Result<House, Failure> {
     let node = Node::open(config, true).await?;
     if let Some(key) = &config.api_key {
         state.api_key.clone_from(key);
     }
     node.ensure_first_key(Some(&state.api_key)).await?;
-    equip(&node.app.engine, state).await?;
+    let scope = equip(&node.app.engine, state).await?;
     let sink = start_sink(state).await?;
     state.sink_port = sink.addr().port();
+    let provider = models::start(state).await?;
+    models::connect(&node.app.engine, scope, state, &provider).await?;
     state.keep(&config.data_dir)?;
-    Ok((node, sink))
+    Ok(House { node, sink, _provider: provider })
 }
 
 /// A paywall, and a clock that can be moved.
-async fn equip(engine: &Engine, state: &mut State) -> Result<(), Failure> {
+async fn equip(engine: &Engine, state: &mut State) -> Result<Scope, Failure> {
     let scope = engine.ensure_tenant("Development").await?;
     if engine.clocks.get(scope.env).is_none() {
         engine.attach_clock(scope, Cause::schedule(), (None, false)).await?;
@@ -84,7 +95,7 @@ async fn equip(engine: &Engine, state: &mut State) -> Result<(), Failure> {
         let made = engine.create_paywall(scope, Cause::schedule(), body).await?;
         state.paywall_key = Some(made.api_key);
     }
-    Ok(())
+    Ok(scope)
 }
 
 /// At its last address, or at a free one where that is taken.

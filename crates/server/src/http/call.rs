@@ -16,6 +16,8 @@ use serde_json::Value;
 use store::keys::StoredKey;
 use store::paywalls::Stored as StoredPaywall;
 
+use super::route::Surface;
+
 /// Longest text of an idempotency key.
 const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 
@@ -86,6 +88,11 @@ impl Call {
     /// Whether the route's path names this.
     pub fn has_path(&self, name: &str) -> bool {
         self.path.contains_key(name)
+    }
+
+    /// The query as it came.
+    pub fn query_text(&self) -> &str {
+        &self.query
     }
 
     /// The query without one of its parameters.
@@ -196,6 +203,11 @@ impl Call {
                     .into())
             }
         }
+    }
+
+    /// Whose words a paywall's own routes speak.
+    pub fn surface(&self) -> Surface {
+        if self.route.contains("/messages") { Surface::Messages } else { Surface::Paywall }
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

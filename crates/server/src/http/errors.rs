@@ -59,6 +59,21 @@ pub fn answer(error: &Error, surface: Surface, request: RequestId) -> Answer {
     blocked(hints(Answer::json(status, &body), fault.class, status), &fault)
 }
 
+/// The answer to a request that its provider failed.
+pub fn upstream(
+    (status, code): (StatusCode, &'static str),
+    message: &str,
+    surface: Surface,
+    request: RequestId,
+) -> Answer {
+    let fault = Fault::new(Class::Unavailable, code, message);
+    let body = match surface {
+        Surface::Messages => anthropic(&fault, status, request),
+        Surface::Paywall | Surface::Billing => openai(&fault, status, request),
+    };
+    Answer::json(status, &body)
+}
+
 /// The body of an error inside a list of results, as paywalls speak.
 pub fn item(error: &Error, request: RequestId) -> Value {
     let fault = fault(error);

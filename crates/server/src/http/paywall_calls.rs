@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::answer::Answer;
 use super::call::Call;
 use super::errors;
-use super::route::{Access, Routes, Surface};
+use super::route::{Access, Routes};
 use super::spec::Doc;
 use crate::app::App;
 
@@ -82,7 +82,7 @@ impl Named {
         if !self.conflict {
             return outcome;
         }
-        let refused = |error| errors::answer(&error, Surface::Paywall, call.request);
+        let refused = |error| errors::answer(&error, call.surface(), call.request);
         let answer = outcome.unwrap_or_else(refused);
         Ok(answer
             .with("x-paywall-user-conflict", "true")
@@ -201,10 +201,16 @@ pub fn key_of(call: &Call, user: &ExternalUser) -> Result<Option<KeyUse>, Error>
 
 /// How a refusal for want of money is told: the request's wish, else the paywall's setting.
 pub fn block_style(call: &Call) -> Result<BlockStyle, Error> {
+    let own = call.paywall()?.paywall.block.style;
+    Ok(wanted_style(call)?.unwrap_or(own))
+}
+
+/// The request's own wish of how to be refused.
+pub fn wanted_style(call: &Call) -> Result<Option<BlockStyle>, Error> {
     match call.headers.get("x-paywall-on-block").map(HeaderValue::as_bytes) {
-        None => Ok(call.paywall()?.paywall.block.style),
-        Some(b"message") => Ok(BlockStyle::Message),
-        Some(b"error") => Ok(BlockStyle::Error),
+        None => Ok(None),
+        Some(b"message") => Ok(Some(BlockStyle::Message)),
+        Some(b"error") => Ok(Some(BlockStyle::Error)),
         Some(_) => Err(Error::invalid("X-Paywall-On-Block", "must be message or error")),
     }
 }

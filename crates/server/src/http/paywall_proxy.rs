@@ -9,11 +9,7 @@ use super::spec::Doc;
 
 pub fn routes() -> Routes {
     let table = [
-        (Method::POST, "/v1/chat/completions", "createChatCompletion"),
-        (Method::POST, "/v1/completions", "createCompletion"),
-        (Method::POST, "/v1/embeddings", "createEmbedding"),
         (Method::POST, "/v1/responses", "createResponse"),
-        (Method::POST, "/v1/messages", "createMessage"),
         (Method::POST, "/v1/messages/count_tokens", "countTokens"),
     ];
     table.into_iter().fold(Routes::default(), |routes, (method, path, operation)| {

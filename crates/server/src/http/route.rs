@@ -76,6 +76,7 @@ pub struct Route {
     pub path: &'static str,
     pub access: Access,
     pub doc: Doc,
+    body_bytes_max: usize,
     handler: Handler,
 }
 
@@ -99,7 +100,17 @@ impl Routes {
         R: Future<Output = Result<Answer, Error>> + Send + 'static,
     {
         let handler: Handler = Arc::new(move |app, call| Box::pin(handler(app, call)));
-        self.all.push(Route { method, path, access, doc, handler });
+        let body_bytes_max = BODY_BYTES_MAX;
+        self.all.push(Route { method, path, access, doc, body_bytes_max, handler });
+        self
+    }
+
+    /// All of these take bodies of this size.
+    #[must_use]
+    pub fn with_bodies_up_to(mut self, bytes: usize) -> Routes {
+        for route in &mut self.all {
+            route.body_bytes_max = bytes;
+        }
         self
     }
 
@@ -189,7 +200,7 @@ async fn handle(
     (path, request): (HashMap<String, String>, Request),
 ) -> Result<Answer, Error> {
     let (parts, body) = request.into_parts();
-    let body = read_body(body).await?;
+    let body = read_body(body, route.body_bytes_max).await?;
     let scope = match &caller {
         Caller::Key(key) | Caller::Paywall(key, _) => key.scope,
         Caller::Nobody => nowhere(),
@@ -204,29 +215,29 @@ async fn handle(
     answer
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Error> {
-    if body.size_hint().upper().is_some_and(|bytes| bytes <= BODY_BYTES_MAX as u64) {
-        return axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| broken_body());
+async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes, Error> {
+    if body.size_hint().upper().is_some_and(|bytes| bytes <= bytes_max as u64) {
+        return axum::body::to_bytes(body, bytes_max).await.map_err(|_| broken_body());
     }
-    read_long_body(body).await
+    read_long_body(body, bytes_max).await
 }
 
 /// A body that says no length, or a large one. What is too much is read and dropped, up to a bound:
 /// many clients see no answer before they have sent everything.
-async fn read_long_body(mut body: Body) -> Result<Bytes, Error> {
+async fn read_long_body(mut body: Body, bytes_max: usize) -> Result<Bytes, Error> {
     let (mut kept, mut seen) = (Vec::new(), 0_usize);
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| broken_body())?.into_data() else { continue };
         seen = seen.saturating_add(data.len());
-        if seen <= BODY_BYTES_MAX {
+        if seen <= bytes_max {
             kept.extend_from_slice(&data);
         }
-        if seen > DROPPED_BYTES_MAX {
+        if seen > DROPPED_BYTES_MAX.max(bytes_max) {
             break;
         }
     }
-    if seen > BODY_BYTES_MAX {
-        let message = format!("the body is larger than {BODY_BYTES_MAX} bytes");
+    if seen > bytes_max {
+        let message = format!("the body is larger than {bytes_max} bytes");
         return Err(Fault::new(Class::TooLarge, "request_too_large", message).into());
     }
     Ok(kept.into())

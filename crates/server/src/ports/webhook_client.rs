@@ -7,10 +7,10 @@
 //!
 //! HTTP/1.1 only. HTTP/2 would save connections, not requests: a lane has at most 64 in flight.
 
-mod connection;
-mod failure;
+pub(super) mod connection;
+pub(super) mod failure;
 mod names;
-mod pool;
+pub(super) mod pool;
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -40,6 +40,9 @@ pub const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Kept of an answer's body.
 pub const SNIPPET_BYTES_MAX: usize = 4_096;
 const RETRY_AFTER_BYTES_MAX: usize = 128;
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// As many as a receiver may have requests in flight.
+const IDLE_PER_HOST_MAX: usize = 64;
 
 /// Shared by all lanes; cloning it shares its connections. Use it inside a tokio runtime.
 #[derive(Clone)]
@@ -69,8 +72,16 @@ impl GuardedClient {
 
     /// With another source of addresses. The guard is the same.
     pub fn with_names(list: AllowList, names: Names) -> GuardedClient {
-        let pool = Arc::new(Pool::default());
-        GuardedClient { list: Arc::new(list), names, connector: Connector::new(), pool }
+        GuardedClient::with_patience(list, names, (CONNECT_MAX, IDLE_PER_HOST_MAX))
+    }
+
+    pub(super) fn with_patience(
+        list: AllowList,
+        names: Names,
+        (connect_max, idle_max): (Duration, usize),
+    ) -> GuardedClient {
+        let (connector, pool) = (Connector::new(connect_max), Arc::new(Pool::new(idle_max)));
+        GuardedClient { list: Arc::new(list), names, connector, pool }
     }
 
     /// Sends the request once. It always answers, and within `timeout_ms`.
@@ -139,6 +150,26 @@ impl GuardedClient {
         let mut fresh = self.connect(&target, key, trace).await?;
         let answer = fresh.send(message).await.map_err(Failed::from)?;
         Ok((answer, fresh))
+    }
+
+    /// What is written of an address passes, or nothing is looked up.
+    pub(super) fn target(&self, url: &str) -> Result<Target, Failed> {
+        Target::parse(url, &self.list).map_err(Failed::blocked)
+    }
+
+    /// A connection that waits for its next request.
+    pub(super) fn reuse(&self, target: &Target) -> Option<Connection> {
+        self.pool.take(&Key::of(target))
+    }
+
+    /// A new connection to an address that passes.
+    pub(super) async fn dial(&self, target: &Target) -> Result<Connection, Failed> {
+        self.connect(target, Key::of(target), &mut Trace::default()).await
+    }
+
+    /// The connection's answer was read to its end.
+    pub(super) fn give_back(&self, connection: Connection) {
+        self.pool.put(connection);
     }
 
     /// Every address of the name passes, or none is connected to.

@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Map, Value};
 use testkit::document;
 
-use crate::world::{Example, World};
+use crate::world::{Example, PROXIED, World};
 
 /// After one pass over all calls, more are made until this time is over.
 const LASTS: Duration = Duration::from_secs(3);
@@ -54,7 +54,9 @@ impl Fuzz {
         };
         assert!(answer.is_ok(), "no answer to {}", shown());
         let (status, _, answer) = answer.unwrap();
-        assert!(status < 500 || status == 501, "{status} {answer} to {}", shown());
+        // A provider may fail, as long as it is the one that fails.
+        let elsewhere = PROXIED.contains(&path) && [502, 503, 504].contains(&status);
+        assert!(status < 500 || status == 501 || elsewhere, "{status} {answer} to {}", shown());
         (status, answer)
     }
 }
@@ -181,7 +183,9 @@ impl Fuzz {
                 let path = named.strip_prefix(name.as_str());
                 let names_it =
                     path.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
-                let other = status == 400 && strict && !names_it;
+                // The Messages protocol has no place for the name.
+                let can_name = answer["type"] != "error";
+                let other = status == 400 && strict && can_name && !names_it;
                 self.expect(!other, at, || format!("another field is named: {what}"));
                 let nothing = answer["code"] == "validation_error" && named.is_empty();
                 self.expect(!nothing, at, || format!("no field is named: {what}"));

@@ -16,6 +16,7 @@ mod limits;
 mod operations;
 mod paywalls;
 mod proof;
+mod proxy;
 mod webhooks;
 mod world;
 

@@ -364,9 +364,9 @@ async fn keys_open_only_their_own_doors() {
         let (status, _, body) = app.get("/v1/user/balance?user=hal", wrong).await;
         assert_eq!((status, &body["error"]["code"]), (401, &json!("invalid_api_key")));
     }
-    let (status, _, body) = wall.post("/v1/chat/completions", json!({})).await;
+    let (status, _, body) = wall.post("/v1/responses", json!({})).await;
     assert_eq!((status, &body["error"]["code"]), (501, &json!("not_implemented")));
-    let (status, _, body) = wall.post("/v1/messages", json!({})).await;
+    let (status, _, body) = wall.post("/v1/messages/count_tokens", json!({})).await;
     assert_eq!(
         (status, &body["type"], &body["error"]["type"]),
         (501, &json!("error"), &json!("api_error"))

@@ -1,10 +1,15 @@
 //! One of everything, made over HTTP, and a good call of every route that is built.
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
 
+use fakes::provider::{Provider, Settings};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{TestApp, document};
+
+/// Calls that a provider answers.
+pub const PROXIED: [&str; 3] = ["/v1/chat/completions", "/v1/embeddings", "/v1/messages"];
 
 /// A call that succeeded.
 pub struct Example {
@@ -16,6 +21,8 @@ pub struct Example {
 
 pub struct World {
     pub app: TestApp,
+    /// Answers chats.
+    provider: Provider,
     pub paywall_key: String,
     pub examples: Vec<Example>,
     /// Calls that end something: made last, if at all.
@@ -36,12 +43,15 @@ impl World {
     pub async fn alive() -> World {
         let app = TestApp::start().await;
         let (examples, endings) = (Vec::new(), Vec::new());
-        let mut world = World { app, paywall_key: String::new(), examples, endings };
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let provider = Provider::start(at, Settings::default()).await.unwrap();
+        let mut world = World { app, provider, paywall_key: String::new(), examples, endings };
         world.tenant().await;
         let customer = world.customers().await;
         world.wallets(&customer).await;
         let paywall = world.paywall().await;
         world.users(&paywall).await;
+        world.proxied(&paywall).await;
         world.endpoints().await;
         world.subscriptions(&paywall).await;
         world
@@ -62,6 +72,7 @@ impl World {
         let of_paywall = path.starts_with("/v1/user/")
             || path.starts_with("/v1/charges/")
             || path.starts_with("/v1/models")
+            || PROXIED.contains(&path)
             || path.starts_with("/v1/webhooks/subscriptions")
             || path.starts_with("/v1/webhooks/logs");
         let key = if of_paywall { &self.paywall_key } else { &self.app.key }.clone();
@@ -274,6 +285,23 @@ impl World {
             self.get(&format!("{paywall}/ledger{query}")).await;
         }
         self.get(&format!("{paywall}/activities/{}", text(&charged["activityId"]))).await;
+    }
+
+    /// Through a connection that nobody else changes.
+    async fn proxied(&mut self, paywall: &str) {
+        let body = json!({ "kind": "fake", "baseUrl": self.provider.base_url(), "key": "sk-fake" });
+        let path = format!("{paywall}/providers/real");
+        assert_eq!(self.app.put(&path, &self.app.key, &body).await.0, 200);
+        let said = json!([{ "role": "user", "content": "Hello" }]);
+        let chat = json!({ "model": "real/gpt-test", "messages": said, "user": "bob", "stream": false,
+            "n": 1, "max_tokens": 9 });
+        self.post(PROXIED[0], chat).await;
+        let input = json!({ "model": "real/text-embedding-3-small", "input": "Hello",
+            "user": "bob" });
+        self.post(PROXIED[1], input).await;
+        let message = json!({ "model": "real/claude-haiku-4-5", "messages": said, "max_tokens": 9,
+            "metadata": { "user_id": "bob" } });
+        self.post(PROXIED[2], message).await;
     }
 
     async fn endpoints(&mut self) {

@@ -26,6 +26,9 @@ pub struct State {
     pub webhook_secret: String,
     /// The sink listened here last; the receivers name it.
     pub sink_port: u16,
+    /// The provider of models listened here last.
+    #[serde(default)]
+    pub provider_port: u16,
     pub paywall_key: Option<String>,
     pub wallet: Option<String>,
     pub endpoint: Option<String>,
@@ -46,6 +49,7 @@ impl State {
             api_key: make_key(false, KeyKind::Sk, &random.bytes()),
             webhook_secret: secret_from_bytes(&random.bytes::<SECRET_BYTES>()),
             sink_port: 0,
+            provider_port: 0,
             paywall_key: None,
             wallet: None,
             endpoint: None,

@@ -1,4 +1,4 @@
-//! What a first visitor sees: a wallet that has alerts, receivers, and three commands to paste.
+//! What a first visitor sees: a wallet that has alerts, receivers, and four commands to paste.
 
 use serde_json::{Value, json};
 
@@ -80,13 +80,15 @@ pub fn welcome(state: &State, sink: &str) -> String {
     format!(
         "Farebox is ready on {url}   docs: {url}/docs\n\n\
          API key       {}\nPaywall key   {paywall_key}\nWebhook sink  {sink}   secret {}\n\n\
-         Three commands to paste into another terminal:\n\n\
-         # 1. A user pays in\n{}\n\n# 2. A charge, the whole amount or nothing\n{}\n\n\
-         # 3. A wallet falls below its alert at 50 credits, and recovers\n{}\n\n\
+         Four commands to paste into another terminal:\n\n\
+         # 1. A user pays in\n{}\n\n# 2. A chat with a model, paid by that user\n{}\n\n\
+         # 3. A charge, the whole amount or nothing\n{}\n\n\
+         # 4. A wallet falls below its alert at 50 credits, and recovers\n{}\n\n\
          Time moves with `farebox clock advance 1d`. Each webhook is shown as it arrives:\n",
         state.api_key,
         state.webhook_secret,
         deposit(url, paywall_key),
+        chat(url, paywall_key),
         charge(url, paywall_key),
         alert(url, state),
     )
@@ -95,6 +97,12 @@ pub fn welcome(state: &State, sink: &str) -> String {
 fn deposit(url: &str, key: &str) -> String {
     let body = r#"{"user":"ann","amount":"10"}"#;
     format!("curl {url}/v1/user/balance/deposit -H 'X-Paywall-Key: {key}' -d '{body}'")
+}
+
+/// The model is invented, and so are its words; the money is counted as for any other.
+fn chat(url: &str, key: &str) -> String {
+    let body = r#"{"user":"ann","model":"gpt-test","messages":[{"role":"user","content":"Hi!"}]}"#;
+    format!("curl -i {url}/v1/chat/completions -H 'X-Paywall-Key: {key}' -d '{body}'")
 }
 
 fn charge(url: &str, key: &str) -> String {

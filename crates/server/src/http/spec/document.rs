@@ -161,6 +161,11 @@ fn responses(route: &Route, shape: Option<&Shape>) -> Value {
 /// The shape of every refusal: which surface the route speaks, or whichever the credential speaks.
 fn refusal(route: &Route) -> Value {
     match route.access {
+        Access::Paywall if shapes::is_proxied(route.doc.operation) => {
+            let own =
+                if route.path.contains("/messages") { "MessagesError" } else { "PaywallError" };
+            json!({ "anyOf": [schema::named(own), schema::any_object()] })
+        }
         Access::Paywall if route.path.contains("/messages") => schema::named("MessagesError"),
         Access::Paywall => schema::named("PaywallError"),
         Access::Either(_) => {
@@ -212,6 +217,8 @@ fn meaning(status: &str) -> &'static str {
         "422" => "The idempotency key was used with another body",
         "429" => "Too much at a time; retry-after says when to come again",
         "501" => "Not built in this version; nothing was changed",
+        "502" => "The provider failed; nothing was charged",
+        "504" => "The provider was too slow; nothing was charged",
         _ => "The process cannot take work now; nothing was written",
     }
 }

@@ -39,6 +39,11 @@ pub fn refusals(operation: &str) -> Vec<&'static str> {
     found.map(|(status, _)| *status).collect()
 }
 
+/// Whether a provider's own refusals are passed on, in whatever shape they have.
+pub fn is_proxied(operation: &str) -> bool {
+    calls::PROXIED.contains(&bare(operation))
+}
+
 /// A call that names the user in the path is the call without.
 fn bare(operation: &str) -> &str {
     operation.strip_suffix("OfUser").unwrap_or(operation)

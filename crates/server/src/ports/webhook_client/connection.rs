@@ -24,30 +24,30 @@ use super::Message;
 use super::failure::Failed;
 use super::pool::Key;
 
-/// For all addresses of a name together.
-const CONNECT_MAX: Duration = Duration::from_secs(3);
 const TLS_MAX: Duration = Duration::from_secs(3);
 const HEADERS_MAX: usize = 100;
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// Opens connections.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(in crate::ports) struct Connector {
     /// `None` when the cryptography of this build cannot speak TLS, which no build does.
     tls: Option<TlsConnector>,
+    /// For all addresses of a name together.
+    connect_max: Duration,
 }
 
 /// An open connection, closed when dropped.
-pub(super) struct Connection {
-    pub(super) key: Key,
-    pub(super) address: IpAddr,
-    pub(super) resolved_at: Instant,
+pub(in crate::ports) struct Connection {
+    pub(in crate::ports) key: Key,
+    pub(in crate::ports) address: IpAddr,
+    pub(in crate::ports) resolved_at: Instant,
     sender: http1::SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
 }
 
 /// Why a request has no answer.
-pub(super) enum Unanswered {
+pub(in crate::ports) enum Unanswered {
     /// Not a byte of it was written.
     Unsent(Box<Message>),
     Failed(Failed),
@@ -57,20 +57,23 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Connector {
-    pub(super) fn new() -> Connector {
-        Connector { tls: tls_config().ok().map(|config| TlsConnector::from(Arc::new(config))) }
+    pub(in crate::ports) fn new(connect_max: Duration) -> Connector {
+        let tls = tls_config().ok().map(|config| TlsConnector::from(Arc::new(config)));
+        Connector { tls, connect_max }
     }
 
     /// Tries the addresses in their order; whoever calls has checked every one.
-    pub(super) async fn open(
+    pub(in crate::ports) async fn open(
         &self,
         target: &Target,
         addresses: &[IpAddr],
         (key, resolved_at): (Key, Instant),
     ) -> Result<Connection, Failed> {
         let refused = |what: &str| Failed::new(Outcome::ConnectFailed, what);
-        let tcp = timeout(CONNECT_MAX, connect_first(addresses, target.port())).await;
-        let tcp = tcp.map_err(|_| refused("no connection within 3 s"))??;
+        let tcp = timeout(self.connect_max, connect_first(addresses, target.port())).await;
+        let tcp = tcp.map_err(|_| {
+            refused(&format!("no connection within {} s", self.connect_max.as_secs()))
+        })??;
         let address = tcp.peer_addr().map_err(|_| refused("the connection ended at once"))?.ip();
         if !addresses.contains(&address) {
             return Err(refused("the connection leads elsewhere"));
@@ -145,11 +148,11 @@ async fn drive(stream: Box<dyn Stream>) -> Result<Driven, Failed> {
 }
 
 impl Connection {
-    pub(super) fn is_closed(&self) -> bool {
+    pub(in crate::ports) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
-    pub(super) async fn send(
+    pub(in crate::ports) async fn send(
         &mut self,
         message: Message,
     ) -> Result<Response<Incoming>, Unanswered> {

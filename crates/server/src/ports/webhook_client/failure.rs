@@ -7,35 +7,35 @@ use domain::webhook::target::TargetError;
 use super::connection::Unanswered;
 
 #[derive(Debug)]
-pub(super) struct Failed {
-    pub(super) outcome: Outcome,
-    pub(super) error: String,
+pub(in crate::ports) struct Failed {
+    pub(in crate::ports) outcome: Outcome,
+    pub(in crate::ports) error: String,
 }
 
 impl Failed {
-    pub(super) fn new(outcome: Outcome, error: impl Into<String>) -> Failed {
+    pub(in crate::ports) fn new(outcome: Outcome, error: impl Into<String>) -> Failed {
         Failed { outcome, error: error.into() }
     }
 
-    pub(super) fn blocked(rule: TargetError) -> Failed {
+    pub(in crate::ports) fn blocked(rule: TargetError) -> Failed {
         Failed::new(Outcome::BlockedAddress, format!("the URL {rule}"))
     }
 
     /// No socket was opened: what was asked for cannot be written as HTTP.
-    pub(super) fn unsendable(what: &str) -> Failed {
+    pub(in crate::ports) fn unsendable(what: &str) -> Failed {
         Failed::new(Outcome::ConnectFailed, format!("{what} cannot be sent"))
     }
 
-    pub(super) fn no_head() -> Failed {
+    pub(in crate::ports) fn no_head() -> Failed {
         Failed::new(Outcome::Timeout, "no answer in time")
     }
 
-    pub(super) fn no_end() -> Failed {
+    pub(in crate::ports) fn no_end() -> Failed {
         Failed::new(Outcome::TimeoutBody, "the answer did not end in time")
     }
 
     /// While the head was awaited.
-    pub(super) fn while_waiting(error: &hyper::Error) -> Failed {
+    pub(in crate::ports) fn while_waiting(error: &hyper::Error) -> Failed {
         if error.is_parse() || error.is_parse_too_large() {
             return Failed::new(Outcome::BadResponse, format!("not a usable answer: {error}"));
         }
@@ -43,7 +43,7 @@ impl Failed {
     }
 
     /// While the body was read.
-    pub(super) fn while_reading(error: &hyper::Error) -> Failed {
+    pub(in crate::ports) fn while_reading(error: &hyper::Error) -> Failed {
         if error.is_parse() || is_invalid(error) {
             return Failed::new(Outcome::BadResponse, format!("not a usable body: {error}"));
         }

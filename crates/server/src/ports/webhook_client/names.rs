@@ -25,7 +25,7 @@ pub enum Names {
 }
 
 impl Names {
-    pub(super) async fn resolve(&self, host: &TargetHost) -> Result<Vec<IpAddr>, Failed> {
+    pub(in crate::ports) async fn resolve(&self, host: &TargetHost) -> Result<Vec<IpAddr>, Failed> {
         let name = match host {
             TargetHost::Address(address) => return Ok(vec![*address]),
             TargetHost::Name(name) => name,

@@ -15,21 +15,19 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Since the name was resolved.
 const AGE_MAX: Duration = Duration::from_mins(1);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// As many as a receiver may have requests in flight.
-const PER_KEY_MAX: usize = 64;
 const CONNECTIONS_MAX: usize = 1_024;
 
 /// Where a connection leads. The checked address is kept with the connection: every address under
 /// one key was checked, and which of them serves a request makes no difference.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(in crate::ports) struct Key {
     is_https: bool,
     host: String,
     port: u16,
 }
 
 impl Key {
-    pub(super) fn of(target: &Target) -> Key {
+    pub(in crate::ports) fn of(target: &Target) -> Key {
         let host = match target.host() {
             TargetHost::Name(name) => name.clone(),
             TargetHost::Address(address) => address.to_string(),
@@ -38,8 +36,9 @@ impl Key {
     }
 }
 
-#[derive(Default)]
-pub(super) struct Pool {
+pub(in crate::ports) struct Pool {
+    /// As many as one host may have requests in flight.
+    per_key_max: usize,
     state: Mutex<State>,
 }
 
@@ -64,8 +63,12 @@ impl Idle {
 }
 
 impl Pool {
+    pub(in crate::ports) fn new(per_key_max: usize) -> Pool {
+        Pool { per_key_max, state: Mutex::default() }
+    }
+
     /// The connection that was used last: the others may then grow old and end.
-    pub(super) fn take(&self, key: &Key) -> Option<Connection> {
+    pub(in crate::ports) fn take(&self, key: &Key) -> Option<Connection> {
         let now = Instant::now();
         let mut state = self.state.lock();
         while let Some(idle) = state.idle.get_mut(key).and_then(Vec::pop) {
@@ -77,14 +80,14 @@ impl Pool {
         None
     }
 
-    pub(super) fn put(self: &Arc<Pool>, connection: Connection) {
+    pub(in crate::ports) fn put(self: &Arc<Pool>, connection: Connection) {
         let idle = Idle { connection, since: Instant::now() };
         let mut state = self.state.lock();
         if state.count >= CONNECTIONS_MAX || !idle.is_usable(idle.since) {
             return;
         }
         let same = state.idle.entry(idle.connection.key.clone()).or_default();
-        if same.len() >= PER_KEY_MAX {
+        if same.len() >= self.per_key_max {
             return;
         }
         same.push(idle);

@@ -164,6 +164,15 @@ pub const ALL: &[(&str, &str)] = &[
     ("Movement", "amount!:decimal user:text? metadata:object?"),
     ("Batch", "charges!:BatchCharge[]"),
     ("BatchCharge", "amount!:decimal user:text? metadata:object? idempotency_key:text?"),
+    // What else the provider knows is passed on.
+    (
+        "ChatAsk",
+        "model! messages!:any[] user:text? stream:flag? stream_options:any n:int? \
+         max_tokens:int? max_completion_tokens:int?",
+    ),
+    ("CompletionAsk", "model! prompt!:any user:text? stream:flag? max_tokens:int? n:int?"),
+    ("EmbeddingAsk", "model! input!:any user:text?"),
+    ("MessageAsk", "model! messages!:any[] max_tokens:int metadata:any stream:flag? system:any"),
     ("NewHold", "amount!:decimal user:text? expiresInSeconds:int? metadata:object?"),
     ("Capture", "amount:decimal user:text? metadata:object?"),
     ("Release", "user:text?"),

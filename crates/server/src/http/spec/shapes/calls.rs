@@ -115,6 +115,10 @@ pub const ALL: &[Line] = &[
         "{object! data!:Model[] has_more!:flag first_id!:text? last_id!:text?}",
     ),
     ("getModel", 200, "", "Model"),
+    ("createChatCompletion", 200, "ChatAsk", "object or text/event-stream"),
+    ("createCompletion", 200, "CompletionAsk", "object or text/event-stream"),
+    ("createEmbedding", 200, "EmbeddingAsk", "object"),
+    ("createMessage", 200, "MessageAsk", "object or text/event-stream"),
     // A paywall's users
     ("getBalance", 200, "", "Balance"),
     ("getTopupLink", 200, "", "{url! expiresAt!:time}"),
@@ -164,11 +168,19 @@ pub const ALL: &[Line] = &[
     ("sendSampleEvent", 200, "", "object"),
 ];
 
+/// Calls that a provider answers; its refusals are passed on as they came.
+pub const PROXIED: &[&str] =
+    &["createChatCompletion", "createCompletion", "createEmbedding", "createMessage"];
+
 /// Refusals that most calls do not know, by their status.
 pub const REFUSALS: &[(&str, &[&str])] = &[
     ("402", &["chargeUser", "chargeBatch", "createHold", "captureHold", "debitWallet"]),
+    ("402", PROXIED),
     ("410", &["listEvents", "listPaywallEvents", "streamEvents"]),
     ("429", &["streamEvents"]),
+    ("429", PROXIED),
+    ("502", PROXIED),
+    ("504", PROXIED),
     (
         "501",
         &[

@@ -1,0 +1,164 @@
+//! Asks LLM providers: one request over a kept connection to a checked address, its answer read
+//! piece by piece. It sends what it is given; whom to ask, with what, and what an answer costs are
+//! decided elsewhere. It never asks twice: a request that may have arrived is never repeated.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::webhook::address::AllowList;
+use domain::webhook::schedule::Outcome;
+use domain::webhook::target::Target;
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::webhook_client::connection::{Connection, Unanswered};
+use super::webhook_client::failure::Failed;
+use super::webhook_client::{GuardedClient, Names};
+
+/// A connection of a paywall may say less.
+const CONNECT_MAX: Duration = Duration::from_secs(30);
+const IDLE_PER_HOST_MAX: usize = 512;
+
+/// Shared by all requests; cloning it shares its connections.
+#[derive(Clone)]
+pub struct ProviderClient {
+    guarded: Arc<GuardedClient>,
+}
+
+/// One POST.
+#[derive(Debug)]
+pub struct Request {
+    pub url: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// For name, connection and TLS together.
+    pub connect: Duration,
+    /// From the request to the head of its answer.
+    pub first_byte: Duration,
+}
+
+/// The head of an answer; its body is still to come.
+pub struct Answered {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Reading,
+}
+
+/// A body under way. Dropping it closes the connection, unless it has been read to its end.
+pub struct Reading {
+    incoming: Incoming,
+    connection: Option<Connection>,
+    client: ProviderClient,
+}
+
+/// Why there is no answer, or no more of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreached {
+    #[error("the provider cannot be reached: {0}")]
+    NoConnection(String),
+    #[error("the provider did not answer in time")]
+    Slow,
+    #[error("the provider ended the connection before its answer")]
+    Lost,
+    #[error("the provider's answer is not HTTP that can be read")]
+    Unreadable,
+}
+
+impl ProviderClient {
+    /// With the operator's word on addresses.
+    pub fn new(list: AllowList) -> ProviderClient {
+        let patience = (CONNECT_MAX, IDLE_PER_HOST_MAX);
+        let guarded = GuardedClient::with_patience(list, Names::System, patience);
+        ProviderClient { guarded: Arc::new(guarded) }
+    }
+
+    /// Sends it once, and waits for the head of the answer.
+    pub async fn send(&self, request: Request) -> Result<Answered, Unreached> {
+        let target = self.guarded.target(&request.url)?;
+        let message = message(&target, request.headers, request.body)?;
+        let connect = (request.connect, request.first_byte);
+        let (answer, connection) = self.exchange(&target, message, connect).await?;
+        let (head, incoming) = answer.into_parts();
+        let body = Reading { incoming, connection: Some(connection), client: self.clone() };
+        Ok(Answered { status: head.status, headers: head.headers, body })
+    }
+
+    async fn exchange(
+        &self,
+        target: &Target,
+        mut message: http::Request<Full<Bytes>>,
+        (connect, first_byte): (Duration, Duration),
+    ) -> Result<(hyper::Response<Incoming>, Connection), Unreached> {
+        if let Some(mut kept) = self.guarded.reuse(target) {
+            let sent = timeout(first_byte, kept.send(message)).await;
+            match sent.map_err(|_| Unreached::Slow)? {
+                Ok(answer) => return Ok((answer, kept)),
+                Err(Unanswered::Unsent(unsent)) => message = *unsent,
+                Err(Unanswered::Failed(failed)) => return Err(failed.into()),
+            }
+        }
+        let dialled = timeout(connect, self.guarded.dial(target)).await;
+        let unreached = || Unreached::NoConnection("no connection in time".to_owned());
+        let mut fresh = dialled.map_err(|_| unreached())??;
+        let sent = timeout(first_byte, fresh.send(message)).await;
+        let answer = sent.map_err(|_| Unreached::Slow)?.map_err(Failed::from)?;
+        Ok((answer, fresh))
+    }
+}
+
+impl Reading {
+    /// The next piece; `None` after the last one. Waits as long as it takes.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Unreached>> {
+        loop {
+            match self.incoming.frame().await {
+                None => {
+                    if let Some(connection) = self.connection.take() {
+                        self.client.guarded.give_back(connection);
+                    }
+                    return None;
+                }
+                Some(Err(error)) => {
+                    self.connection = None;
+                    return Some(Err(Failed::while_reading(&error).into()));
+                }
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Some(Ok(data));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl From<Failed> for Unreached {
+    fn from(failed: Failed) -> Unreached {
+        match failed.outcome {
+            Outcome::ConnectionLost => Unreached::Lost,
+            Outcome::BadResponse => Unreached::Unreadable,
+            Outcome::Timeout | Outcome::TimeoutBody => Unreached::Slow,
+            _ => Unreached::NoConnection(failed.error),
+        }
+    }
+}
+
+fn message(
+    target: &Target,
+    mut headers: HeaderMap,
+    body: Bytes,
+) -> Result<http::Request<Full<Bytes>>, Failed> {
+    let url = target.url();
+    let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+    let host = HeaderValue::from_str(host).map_err(|_| Failed::unsendable("the URL's host"))?;
+    headers.insert(HOST, host);
+    let mut message = hyper::Request::new(Full::new(body));
+    *message.method_mut() = Method::POST;
+    *message.uri_mut() = path.parse().map_err(|_| Failed::unsendable("the URL's path"))?;
+    *message.headers_mut() = headers;
+    Ok(message)
+}

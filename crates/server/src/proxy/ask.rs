@@ -1,0 +1,88 @@
+//! What a request asks for, read whole before anything happens. A refusal here writes nothing.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use domain::amount::Amount;
+use domain::id::RequestId;
+use domain::paywall::{BlockStyle, parse_charge_amount};
+use domain::proxy::ask::{Ask, AskError};
+use domain::proxy::usage::Protocol;
+use domain::scope::{Scope, Source};
+use engine::{Class, Error, Fault};
+use store::paywalls::Stored;
+use tokio::time::Instant;
+
+use super::endpoint;
+use crate::http::call::Call;
+use crate::http::paywall_calls::{Named, named, wanted_style};
+
+/// What is kept of the request beside what the engine takes.
+pub struct Front {
+    pub request: RequestId,
+    pub scope: Scope,
+    pub protocol: Protocol,
+    pub paywall: Arc<Stored>,
+    pub ask: Ask,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub query: String,
+    /// What the request itself says of how to refuse it.
+    pub wanted: Option<BlockStyle>,
+    pub began: Instant,
+}
+
+pub struct Asked {
+    pub call: engine::proxy::Call,
+    pub front: Front,
+}
+
+pub fn read(call: &Call, protocol: Protocol) -> Result<(Asked, Named), Error> {
+    let paywall = call.paywall()?;
+    let ask = Ask::read(protocol, &call.body).map_err(|error| refused(&error))?;
+    let named = named(call, ask.user.as_deref())?;
+    // The key's form is checked here; answers of the proxy are not kept under it.
+    call.key_use(None)?;
+    let front = Front {
+        request: call.request,
+        scope: call.scope,
+        protocol,
+        paywall: paywall.clone(),
+        ask: ask.clone(),
+        headers: call.headers.clone(),
+        body: call.body.clone(),
+        query: call.query_text().to_owned(),
+        wanted: wanted_style(call)?,
+        began: Instant::now(),
+    };
+    let mut cause = call.cause();
+    cause.actor.source = Source::Proxy;
+    let call = engine::proxy::Call {
+        scope: call.scope,
+        max_cost: max_cost(call, paywall.paywall.decimals)?,
+        paywall,
+        user: named.user.clone(),
+        cause,
+        endpoint: endpoint(protocol),
+        protocol,
+        ask,
+    };
+    Ok((Asked { call, front }, named))
+}
+
+fn refused(error: &AskError) -> Error {
+    let param = if error.param.is_empty() { "body" } else { error.param };
+    Error::invalid(param, format!("{param} {}", error.problem))
+}
+
+fn max_cost(call: &Call, decimals: u32) -> Result<Option<Amount>, Error> {
+    let Some(value) = call.headers.get("x-paywall-max-cost") else { return Ok(None) };
+    let refused = |problem: String| {
+        let message = format!("X-Paywall-Max-Cost {problem}");
+        Fault::new(Class::Invalid, "invalid_amount", message).at("X-Paywall-Max-Cost")
+    };
+    let text = value.to_str().map_err(|_| refused("must be an amount".to_owned()))?;
+    let amount = parse_charge_amount(text, decimals);
+    amount.map(Some).map_err(|error| refused(error.to_string()).into())
+}

@@ -1,0 +1,249 @@
+//! One admitted request on its way to the provider and back. It ends in exactly one settlement,
+//! whoever fails or leaves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Response, StatusCode, header};
+use bytes::BytesMut;
+use domain::proxy::count::tokens_of_bytes;
+use domain::proxy::usage::{self, Answer as Said};
+use domain::time::Timestamp;
+use engine::Error;
+use engine::proxy::{Admission, End, Outcome, Settled, Ticket};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::ask::{Asked, Front};
+use super::client::Client;
+use super::failure::{Failure, Refused};
+use super::pump::Pump;
+use super::{answer, blocked, forward};
+use crate::app::App;
+use crate::http::answer::Answer;
+use crate::ports::provider_client::{Answered, Reading, Unreached};
+
+/// Largest plain answer.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+/// A hold lives this much longer than request and drain (paywalls 17.4).
+const HOLD_GRACE: Duration = Duration::from_mins(1);
+
+pub struct Exchange {
+    pub app: App,
+    pub front: Front,
+    pub ticket: Arc<Ticket>,
+    /// The whole request ends here.
+    pub deadline: Instant,
+}
+
+/// What the provider answered, as far as it goes at once.
+enum Got {
+    Plain { status: StatusCode, headers: HeaderMap, body: Bytes },
+    Stream(Answered),
+}
+
+/// Some providers tell an error with status 200.
+#[derive(Deserialize)]
+struct MayFail<'a> {
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// Admits the request and carries it through.
+pub async fn run(app: App, asked: Asked, sender: oneshot::Sender<Result<Answer, Error>>) {
+    let Asked { call, front } = asked;
+    let client = Client::Waiting(sender);
+    match app.engine.admit(call).await {
+        Err(error) => client.answer(Err(error)),
+        Ok(Admission::Blocked(refusal)) => {
+            let at = app.engine.now(&front.scope);
+            client.answer(Ok(blocked::answer(&front, &refusal, at)));
+        }
+        Ok(Admission::Admitted(ticket)) => {
+            let seconds = front.paywall.paywall.limits.request_seconds;
+            let deadline = front.began + Duration::from_secs(seconds);
+            Exchange { app, front, ticket, deadline }.carry(client).await;
+        }
+    }
+}
+
+impl Exchange {
+    async fn carry(self, mut client: Client) {
+        if client.is_gone() {
+            return self.cancel().await;
+        }
+        let work = timeout_at(self.deadline, self.ask_provider());
+        match client.unless_left(self.drain(), work).await {
+            None => self.cancel().await,
+            Some(Err(_)) => self.fail(&Unreached::Slow.into(), client).await,
+            Some(Ok(Err(failure))) => self.fail(&failure, client).await,
+            Some(Ok(Ok(Got::Stream(answered)))) => {
+                Box::pin(Pump::new(self, answered, client).run()).await;
+            }
+            Some(Ok(Ok(Got::Plain { status, headers, body }))) => {
+                self.deliver((status, headers, body), client).await;
+            }
+        }
+    }
+
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.front.paywall.paywall.limits.drain_seconds)
+    }
+
+    pub fn idle(&self) -> Duration {
+        forward::idle(&self.front, &self.ticket.target.provider)
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.app.engine.now(&self.front.scope)
+    }
+
+    async fn ask_provider(&self) -> Result<Got, Failure> {
+        let request = forward::request(&self.front, &self.ticket);
+        let request = request.ok_or(Failure::BadAnswer { status: 400 })?;
+        let mut answered = self.app.providers.send(request).await?;
+        let status = answered.status;
+        if status.is_success() && is_stream(&answered.headers) {
+            return Ok(Got::Stream(answered));
+        }
+        let body = self.whole(&mut answered.body, status).await?;
+        let headers = answered.headers;
+        if status.is_success() {
+            return Ok(Got::Plain { status, headers, body });
+        }
+        Err(Failure::Refused(Box::new(Refused { status, headers, body })))
+    }
+
+    /// The whole body, within bounds. Mostly it comes in one piece, which is not copied.
+    async fn whole(&self, body: &mut Reading, status: StatusCode) -> Result<Bytes, Failure> {
+        let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
+        loop {
+            let piece = timeout(self.idle(), body.next()).await.map_err(|_| Unreached::Slow)?;
+            let Some(piece) = piece else { break };
+            let piece = piece?;
+            if first.len() + rest.len() + piece.len() > ANSWER_BYTES_MAX {
+                return Err(Failure::BadAnswer { status: status.as_u16() });
+            }
+            if first.is_empty() {
+                first = piece;
+            } else {
+                rest.extend_from_slice(&piece);
+            }
+        }
+        Ok(if rest.is_empty() { first } else { [&first[..], &rest].concat().into() })
+    }
+
+    /// Settles a plain answer, then passes it on.
+    async fn deliver(self, plain: (StatusCode, HeaderMap, Bytes), client: Client) {
+        let (status, headers, body) = plain;
+        let said = usage::answer(self.front.protocol, &body);
+        let Some(said) = said.filter(|said| !is_error(said, &body)) else {
+            return self.fail(&Failure::BadAnswer { status: status.as_u16() }, client).await;
+        };
+        let outcome =
+            if client.is_gone() { Outcome::Canceled } else { Outcome::Completed { cut: false } };
+        match self.settle(self.end(outcome, said, status)).await {
+            Err(error) => client.answer(Err(error)),
+            Ok(settled) => {
+                let mut response = Response::new(Body::from(body));
+                *response.status_mut() = status;
+                *response.headers_mut() = answer::head(&headers, &self.ticket.hold);
+                answer::put_settled(response.headers_mut(), &settled);
+                client.answer(Ok(Answer::Raw(Box::new(response))));
+            }
+        }
+    }
+
+    fn end(&self, outcome: Outcome, said: Said, status: StatusCode) -> End {
+        End {
+            outcome,
+            usage: said.usage,
+            counted_output_tokens: tokens_of_bytes(said.output_bytes),
+            has_output: true,
+            model: said.model,
+            service_tier: said.service_tier,
+            finish_reason: said.finish_reason,
+            latency_ms: self.latency_ms(),
+            upstream_status: Some(status.as_u16()),
+        }
+    }
+
+    /// An end without output.
+    fn bare_end(&self, outcome: Outcome, upstream_status: Option<u16>) -> End {
+        End {
+            outcome,
+            usage: None,
+            counted_output_tokens: 0,
+            has_output: false,
+            model: None,
+            service_tier: None,
+            finish_reason: None,
+            latency_ms: self.latency_ms(),
+            upstream_status,
+        }
+    }
+
+    pub fn latency_ms(&self) -> u64 {
+        u64::try_from(self.front.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The client has gone, and nothing came.
+    async fn cancel(self) {
+        self.settle_stubbornly(|| self.bare_end(Outcome::Canceled, None)).await;
+    }
+
+    /// Before any output: nothing is charged.
+    pub async fn fail(&self, failure: &Failure, client: Client) {
+        let (code, _) = failure.code_and_status();
+        let http_status = failure.upstream_status();
+        let end =
+            || self.bare_end(Outcome::Failed { code, http_status }, failure.upstream_status());
+        match self.settle(end()).await {
+            Ok(_) => client.answer(Ok(failure.answer(&self.front, self.now()))),
+            Err(error) => {
+                client.answer(Err(error));
+                self.settle_stubbornly(end).await;
+            }
+        }
+    }
+
+    pub async fn settle(&self, end: End) -> Result<Settled, Error> {
+        self.app.engine.settle(&self.ticket, end).await
+    }
+
+    /// Tries until the hold's own deadline, when the sweeper takes it.
+    pub async fn settle_stubbornly(&self, end: impl Fn() -> End) -> Option<Settled> {
+        let over = self.deadline + self.drain() + HOLD_GRACE;
+        let mut wait = RETRY_FIRST;
+        loop {
+            match self.settle(end()).await {
+                Ok(settled) => return Some(settled),
+                Err(error) if Instant::now() + wait < over && !self.app.is_stopping() => {
+                    tracing::warn!(%error, "a request is not settled; trying again");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a request is not settled; its hold will be swept");
+                    return None;
+                }
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(RETRY_MAX);
+        }
+    }
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
+}
+
+fn is_error(said: &Said, body: &[u8]) -> bool {
+    let silent = said.usage.is_none() && said.output_bytes == 0;
+    let error = || serde_json::from_slice::<MayFail<'_>>(body).ok()?.error;
+    silent && error().is_some_and(|error| error.get() != "null")
+}

@@ -1,0 +1,97 @@
+//! The request as its provider gets it: the client's bytes, but for the few members that we must
+//! set (paywalls 16.3).
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use domain::paywall::{ForwardUser, Provider, ProviderKind};
+use domain::proxy::edit::{Edit, edited, hashed_user};
+use domain::proxy::usage::Protocol;
+use engine::proxy::Ticket;
+
+use super::ask::Front;
+use super::{endpoint, headers};
+use crate::ports::provider_client::Request;
+
+/// `None` only where the body cannot be edited, which reading it has ruled out.
+pub fn request(front: &Front, ticket: &Ticket) -> Option<Request> {
+    let target = &ticket.target;
+    Some(Request {
+        url: url(&target.provider, front),
+        headers: headers::for_provider(&front.headers, &target.secrets, front.protocol),
+        body: body(front, ticket)?,
+        connect: Duration::from_millis(target.provider.timeouts.connect_ms),
+        first_byte: first_byte(front, &target.provider),
+    })
+}
+
+fn url(provider: &Provider, front: &Front) -> String {
+    let path = endpoint(front.protocol).trim_start_matches("/v1");
+    let mut url = format!("{}{path}", provider.base_url);
+    if !front.query.is_empty() {
+        url.push('?');
+        url.push_str(&front.query);
+    }
+    url
+}
+
+fn first_byte(front: &Front, provider: &Provider) -> Duration {
+    let seconds = provider.timeouts.first_byte_seconds;
+    Duration::from_secs(seconds.unwrap_or(front.paywall.paywall.limits.first_byte_seconds))
+}
+
+pub fn idle(front: &Front, provider: &Provider) -> Duration {
+    let seconds = provider.timeouts.idle_seconds;
+    Duration::from_secs(seconds.unwrap_or(front.paywall.paywall.limits.idle_seconds))
+}
+
+fn body(front: &Front, ticket: &Ticket) -> Option<Bytes> {
+    let (ask, target) = (&front.ask, &ticket.target);
+    let mut edits = Vec::new();
+    if target.upstream != ask.model {
+        edits.push(Edit::Model(&target.upstream));
+    }
+    edits.extend(caps(front, target.provider.kind, ticket.hold.sent_cap));
+    if asks_for_usage(front) {
+        edits.push(Edit::IncludeUsage);
+    }
+    let user = ask.user.as_deref().unwrap_or_default();
+    let hashed = hashed_user(front.paywall.paywall.id, user);
+    edits.extend(user_edit(front, &hashed));
+    if edits.is_empty() {
+        return Some(front.body.clone());
+    }
+    edited(&front.body, &edits).ok().map(Bytes::from)
+}
+
+/// Streams of the OpenAI family tell their usage only when asked.
+fn asks_for_usage(front: &Front) -> bool {
+    let on_request = matches!(front.protocol, Protocol::Chat | Protocol::Completions);
+    on_request && front.ask.stream && !front.ask.wants_usage
+}
+
+/// A member of the client's that asks for less stays as it is.
+fn caps(front: &Front, kind: ProviderKind, cap: Option<u64>) -> Vec<Edit<'static>> {
+    let Some(tokens) = cap else { return Vec::new() };
+    let given = |member: &str| match member {
+        "max_completion_tokens" => front.ask.max_completion_tokens,
+        _ => front.ask.max_tokens,
+    };
+    let knows_newer = kind == ProviderKind::Openai && front.protocol == Protocol::Chat;
+    let members = front.ask.cap_members(knows_newer).into_iter();
+    let too_large = members.filter(|member| given(member).is_none_or(|given| given > tokens));
+    too_large.map(|member| Edit::Cap { member, tokens }).collect()
+}
+
+/// Where the body names the user, the provider sees of it what the paywall wants.
+fn user_edit<'a>(front: &Front, hashed: &'a str) -> Option<Edit<'a>> {
+    front.ask.user.as_ref()?;
+    let in_metadata = front.protocol == Protocol::Messages;
+    match front.paywall.paywall.forward_user {
+        ForwardUser::AsIs => None,
+        ForwardUser::Drop if in_metadata => Some(Edit::NoMetadataUser),
+        ForwardUser::Drop => Some(Edit::NoUser),
+        ForwardUser::Hash if in_metadata => Some(Edit::MetadataUser(hashed)),
+        ForwardUser::Hash => Some(Edit::User(hashed)),
+    }
+}
