@@ -302,6 +302,10 @@ impl World {
         let message = json!({ "model": "real/claude-haiku-4-5", "messages": said, "max_tokens": 9,
             "metadata": { "user_id": "bob" } });
         self.post(PROXIED[2], message).await;
+        let list = self.get(&format!("{paywall}/requests")).await;
+        let request = list["data"][0].as_object().unwrap();
+        let id = request.get("requestId").or(request.get("id")).unwrap();
+        self.get(&format!("{paywall}/requests/{}", text(id))).await;
     }
 
     async fn endpoints(&mut self) {
