@@ -11,7 +11,7 @@ use crate::server::Server;
 
 const CONNECTIONS: u64 = 64;
 const BATCH: u64 = 100;
-const BATCH_CONNECTIONS: u64 = 8;
+const BATCH_CONNECTIONS: u64 = 16;
 
 type MakeAsk = Arc<dyn Fn(u64) -> Ask + Send + Sync>;
 
@@ -63,7 +63,7 @@ pub async fn measure_batches(plan: &Plan) -> anyhow::Result<()> {
         millis(counted.p50_us),
         millis(counted.p99_us),
     ];
-    let rows = [Row::new("8 connections, 10 000 users", &cells)];
+    let rows = [Row::new("16 connections, 10 000 users", &cells)];
     let head = ["load", "charges/s", "calls/s", "median of a call", "99th percentile"];
     report::table("HTTP: POST /v1/charges/batch, 100 charges a call", &head, &rows)
 }

@@ -1,10 +1,10 @@
 //! What batches did to accounts, appended; wallets' rows follow later.
 //!
 //! A batch that writes each wallet's row touches a page a wallet, spread over the file. Instead it
-//! appends one record with the new states of all its accounts. When the log has grown, its wallets'
-//! rows are written in the order of the file, a piece after each batch, and its head is deleted. The
-//! newest state of a wallet is the last one in the log, or its row when the log has none; readers find
-//! it in memory (`Overlay`), exactly as their snapshot has it.
+//! appends one record with the new states of all its accounts. When the log has grown, its
+//! wallets' rows are written in the order of the file, a piece after each batch, and its head is
+//! deleted. The newest state of a wallet is the last one in the log, or its row when the log has
+//! none; readers find it in memory (`Overlay`), exactly as their snapshot has it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -124,10 +124,10 @@ pub fn find_by_external_id(
     external_id: &str,
 ) -> Result<Option<Stored>, Error> {
     let mut select = read.connection.prepare_cached(&format!(
-        "{SELECT} WHERE c.env = ?1 AND c.external_id = ?2 AND c.status = ?3"
+        // The status stands in the text, as in the index that holds the published ones only.
+        "{SELECT} WHERE c.env = ?1 AND c.external_id = ?2 AND c.status = 'published'"
     ))?;
-    let published = CustomerStatus::Published.as_str();
-    one(select.query_row(params![scope.env.get(), external_id, published], row).optional()?)
+    one(select.query_row(params![scope.env.get(), external_id], row).optional()?)
 }
 
 type Raw = (i64, u32, String);

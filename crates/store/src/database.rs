@@ -105,8 +105,8 @@ impl Database {
         std::fs::metadata(self.wal_path()).map_or(0, |file| file.len())
     }
 
-    /// The write-ahead log, for a syncer of its own: from here on the commits of `connection` are on
-    /// disk when the log was synced after them, and not before.
+    /// The write-ahead log, for a syncer of its own: from here on the commits of `connection` are
+    /// on disk when the log was synced after them, and not before.
     pub(crate) fn open_wal(&self, connection: &Connection) -> Result<std::fs::File, Error> {
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         std::fs::File::open(self.wal_path())

@@ -44,8 +44,8 @@ pub fn insert(write: Write<'_>, scope: &Scope, request: &StoredRequest) -> Resul
     write
         .connection
         .prepare_cached(
-            "INSERT INTO proxy_requests (id, env, paywall, wallet, state, started_at, counted, story)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO proxy_requests (id, env, paywall, wallet, state, started_at, counted,
+                story) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             Key(request.id.0),

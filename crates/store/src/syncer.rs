@@ -1,9 +1,9 @@
 //! Puts commits on disk, and only then answers for them.
 //!
-//! The writer's commit appends to the write-ahead log without waiting for the disk. This thread syncs
-//! the log and lets the replies go; meanwhile the writer works out the next transaction, and one sync
-//! may stand for several. Nobody is told of a change before it is durable: neither its caller, nor a
-//! receiver of webhooks, nor a reader (`Writer::committed`).
+//! The writer's commit appends to the write-ahead log without waiting for the disk. This thread
+//! syncs the log and lets the replies go; meanwhile the writer works out the next transaction, and
+//! one sync may stand for several. Nobody is told of a change before it is durable: neither its
+//! caller, nor a receiver of webhooks, nor a reader (`Writer::committed`).
 
 use std::fs::File;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl Syncer {
                 Ok(()) if !self.broken.load(Ordering::Acquire) => self.answer(batches),
                 Ok(()) => self.refuse(batches),
                 Err(error) => {
-                    tracing::error!(%error, "the disk refused to sync; no more writes until a restart");
+                    tracing::error!(%error, "the disk refused to sync: no writes until a restart");
                     self.broken.store(true, Ordering::Release);
                     self.refuse(batches);
                 }

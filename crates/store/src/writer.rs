@@ -1,7 +1,8 @@
 //! The one door for writes: a thread that runs what waits in one transaction and commits once.
 //!
-//! No timer forms batches: while a commit becomes durable (`syncer`) the next one gathers. A job that
-//! refuses leaves nothing behind; a job that panics is answered alone and the others run again.
+//! No timer forms batches: while a commit becomes durable (`syncer`) the next one gathers. A job
+//! that refuses leaves nothing behind; a job that panics is answered alone and the others run
+//! again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -364,8 +365,8 @@ impl Thread {
         drop(self.unsynced.send(Unsynced { committed, jobs: Vec::new() }));
     }
 
-    /// Work between transactions: rows that follow the log, the index's sealed runs, the size of the
-    /// memory.
+    /// Work between transactions: rows that follow the log, the index's sealed runs, the size of
+    /// the memory.
     fn keep_house(&mut self) {
         self.desk.trim();
         self.batches += 1;
