@@ -173,6 +173,9 @@ impl Fuzz {
                 let body = with_member(good, name, Some(&raw));
                 let (status, answer) = self.send(target, Some(body)).await;
                 let nothing_said = says_nothing(template, &raw);
+                // So is an empty list for an empty object, which some clients write.
+                let nothing_said =
+                    nothing_said || raw == "[]" && template.starts_with("/v1/paywalls/{id}/");
                 let strict = is_of_wrong_kind(of, kind) && kind != "null" && !nothing_said;
                 let raw: String = raw.chars().take(80).collect();
                 let what = format!("{raw}: {status} {answer}");
