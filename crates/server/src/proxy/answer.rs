@@ -2,13 +2,19 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use domain::proxy::hold::{Clamped, Hold};
-use engine::proxy::Settled;
+use domain::proxy::limits::Remaining;
+use domain::proxy::usage::Protocol;
+use domain::time::Timestamp;
+use engine::proxy::{Settled, Ticket};
 
 use super::headers;
 
 /// What the client gets of the head, before anything is settled.
-pub fn head(provider: &HeaderMap, hold: &Hold) -> HeaderMap {
-    let mut headers = headers::for_client(provider);
+pub fn head(provider: &HeaderMap, ticket: &Ticket, now: Timestamp) -> HeaderMap {
+    let (mut headers, hold) = (headers::for_client(provider), &ticket.hold);
+    if let Some(left) = &ticket.remaining {
+        put_limit(&mut headers, left, (ticket.call.protocol, now));
+    }
     put(&mut headers, "x-paywall-status", status(hold));
     put(&mut headers, "x-paywall-settlement", "immediate");
     if let Some(tokens) = hold.sent_cap {
@@ -18,6 +24,34 @@ pub fn head(provider: &HeaderMap, hold: &Hold) -> HeaderMap {
         put(&mut headers, "x-paywall-clamped", reason(why));
     }
     headers
+}
+
+/// The tightest limit of the paywall, in the forms that clients read (conventions 5).
+fn put_limit(headers: &mut HeaderMap, left: &Remaining, (protocol, now): (Protocol, Timestamp)) {
+    let (limit, remaining) = (left.limit.to_string(), left.remaining.to_string());
+    let seconds = left.reset_seconds.to_string();
+    let plain = [
+        ("ratelimit-limit", &limit),
+        ("ratelimit-remaining", &remaining),
+        ("ratelimit-reset", &seconds),
+        ("x-ratelimit-limit", &limit),
+        ("x-ratelimit-remaining", &remaining),
+        ("x-ratelimit-reset", &seconds),
+    ];
+    for (name, value) in plain {
+        put(headers, name, value);
+    }
+    if protocol == Protocol::Messages {
+        let wait = i64::try_from(left.reset_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
+        let reset = Timestamp::from_millis(now.millis().saturating_add(wait)).to_string();
+        put(headers, "anthropic-ratelimit-requests-limit", &limit);
+        put(headers, "anthropic-ratelimit-requests-remaining", &remaining);
+        put(headers, "anthropic-ratelimit-requests-reset", &reset);
+    } else {
+        put(headers, "x-ratelimit-limit-requests", &limit);
+        put(headers, "x-ratelimit-remaining-requests", &remaining);
+        put(headers, "x-ratelimit-reset-requests", &format!("{seconds}s"));
+    }
 }
 
 /// What a plain answer tells of its settlement.

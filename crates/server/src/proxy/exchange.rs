@@ -152,7 +152,7 @@ impl Exchange {
             Ok(settled) => {
                 let mut response = Response::new(Body::from(body));
                 *response.status_mut() = status;
-                *response.headers_mut() = answer::head(&headers, &self.ticket.hold);
+                *response.headers_mut() = answer::head(&headers, &self.ticket, self.now());
                 answer::put_settled(response.headers_mut(), &settled);
                 client.answer(Ok(Answer::Raw(Box::new(response))));
             }

@@ -3,7 +3,7 @@
 //! What speaks of one connection, of credentials, or of the provider's own limits stays on its
 //! side; everything else passes, known or not.
 
-use axum::http::header::{CONNECTION, HeaderName};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderMap, HeaderValue};
 use domain::paywall::ProviderSecrets;
 use domain::proxy::usage::Protocol;
@@ -71,6 +71,8 @@ pub fn for_provider(
     protocol: Protocol,
 ) -> HeaderMap {
     let mut headers = passing(client, &STAY_HERE, &STAY_HERE_BY_PREFIX);
+    // The body has been read as JSON, whatever the client called it.
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let mut put = |name: &str, value: &str| {
         if let (Ok(name), Ok(mut value)) =
             (name.parse::<HeaderName>(), value.parse::<HeaderValue>())
@@ -154,7 +156,7 @@ mod tests {
             ("x-forwarded-for", "1.2.3.4"),
             ("anthropic-beta", "tools"),
             ("user-agent", "sdk"),
-            ("content-type", "application/json"),
+            ("content-type", "application/x-www-form-urlencoded"),
         ]);
         let sent = for_provider(&client, &secrets(), Protocol::Chat);
         let expected = map(&[
@@ -167,6 +169,7 @@ mod tests {
         assert_eq!(sent, expected);
         let sent = for_provider(&map(&[]), &secrets(), Protocol::Messages);
         let expected = map(&[
+            ("content-type", "application/json"),
             ("x-api-key", "sk-real"),
             ("x-team", "blue"),
             ("anthropic-version", ANTHROPIC_VERSION),

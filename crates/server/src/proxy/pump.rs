@@ -237,7 +237,7 @@ impl Pump {
     fn begin(&mut self) {
         let mut head = Response::new(());
         *head.status_mut() = self.status;
-        let mut headers = answer::head(&self.headers, &self.exchange.ticket.hold);
+        let mut headers = answer::head(&self.headers, &self.exchange.ticket, self.exchange.now());
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         if self.takes_trailers() {

@@ -79,10 +79,13 @@ async fn models_that_are_not_allowed_are_not_asked() {
 async fn a_day_that_is_used_up_says_when_to_come_again() {
     let wall = Wall::with(&json!({ "limits": { "maxRequests": 1 } })).await;
     wall.deposit("ann", "1").await;
-    assert_eq!(
-        wall.chat("Hello", &json!({ "max_tokens": 20 })).await.header("x-paywall-status"),
-        "ok"
-    );
+    let got = wall.chat("Hello", &json!({ "max_tokens": 20 })).await;
+    assert_eq!(got.header("x-paywall-status"), "ok");
+    for name in ["ratelimit", "x-ratelimit"] {
+        assert_eq!(got.header(&format!("{name}-limit")), "1");
+        assert_eq!(got.header(&format!("{name}-remaining")), "0");
+    }
+    assert_eq!(got.header("x-ratelimit-limit-requests"), "1");
     let request = wall.request(CHAT, chat("x", &json!({})).to_string());
     let got = Got::of(request.header("x-paywall-on-block", "error").send().await.unwrap()).await;
     assert_eq!((got.status, got.header("x-paywall-reason")), (429, "rate_limited"), "{}", got.text);
