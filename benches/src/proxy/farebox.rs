@@ -1,5 +1,5 @@
-//! A `farebox serve` on a core of its own, with a paywall for each way of settling and users with
-//! money. Authorization, holds, metering and events are on, as delivered.
+//! A `farebox serve` on a core of its own, with a paywall and users with money. Authorization,
+//! holds, metering and events are on, as delivered.
 
 use std::net::SocketAddr;
 
@@ -19,8 +19,6 @@ const SEAL_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 pub struct Farebox {
     pub server: Server,
-    /// Key of the paywall that charges in batches.
-    pub lease: String,
     /// Key of the paywall that holds before and charges after each call, on disk.
     pub strict: String,
     _folder: TempDir,
@@ -33,13 +31,8 @@ impl Farebox {
         command.env("FAREBOX_ALLOW_PRIVATE_TARGETS", "127.0.0.0/8");
         command.env("FAREBOX_ENCRYPTION_KEY", SEAL_KEY);
         let server = Server::start_with(folder.path(), command).await?;
-        let mut keys = Vec::new();
-        for mode in ["lease", "immediate"] {
-            keys.push(paywall(server.address, provider, mode).await?);
-        }
-        let strict = keys.pop().context("no key")?;
-        let lease = keys.pop().context("no key")?;
-        Ok(Farebox { server, lease, strict, _folder: folder })
+        let strict = paywall(server.address, provider, "immediate").await?;
+        Ok(Farebox { server, strict, _folder: folder })
     }
 }
 

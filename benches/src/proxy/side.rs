@@ -59,17 +59,10 @@ impl Side {
         Side { streaming: nginx.streaming, process, ..Side::new("nginx", nginx.plain) }
     }
 
-    pub fn lease(farebox: &Farebox) -> Side {
-        Side::paywall("Farebox, lease", farebox, &farebox.lease)
-    }
-
     pub fn strict(farebox: &Farebox) -> Side {
-        Side::paywall("Farebox, strict", farebox, &farebox.strict)
-    }
-
-    fn paywall(name: &'static str, farebox: &Farebox, key: &str) -> Side {
         let process = Some(farebox.server.process());
-        Side { key: key.to_owned(), process, ..Side::new(name, farebox.server.address) }
+        let key = farebox.strict.clone();
+        Side { key, process, ..Side::new("Farebox, strict", farebox.server.address) }
     }
 
     pub fn litellm(litellm: &LiteLlm) -> Side {
@@ -94,8 +87,8 @@ impl Side {
         let (body, key, user) = (body.to_string(), &self.key, user(number));
         format!(
             "POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\n\
-             authorization: Bearer {key}\r\nx-paywall-user: {user}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n\
-             {body}",
+             authorization: Bearer {key}\r\nx-paywall-user: {user}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
         .into_bytes()

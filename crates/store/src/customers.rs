@@ -1,6 +1,6 @@
 //! Customers: the row that is searched, and the versions that events name.
 
-use domain::customer::{Customer, CustomerStatus};
+use domain::customer::Customer;
 use domain::id::CustomerId;
 use domain::scope::Scope;
 use rusqlite::{OptionalExtension, params};
