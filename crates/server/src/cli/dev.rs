@@ -1,7 +1,8 @@
 //! `farebox dev`: everything on loopback, nothing to configure.
 //!
 //! It makes keys, a paywall with a provider of models, a wallet with alerts, a receiver and a
-//! movable clock, prints them with four commands to paste, and shows each webhook as it arrives with its signature checked.
+//! movable clock, prints them with four commands to paste, and shows each webhook as it arrives
+//! with its signature checked.
 
 mod models;
 pub mod state;

@@ -135,7 +135,8 @@ pub(crate) fn read_row(connection: &Connection, wallet: i64) -> Result<Option<St
 pub(crate) fn write_row(connection: &Connection, wallet: i64, state: &State) -> Result<(), Error> {
     let mut upsert = connection.prepare_cached(
         "INSERT INTO balances (wallet, credits, held, sequence, entries, last, machines,
-            percent_base, topups, stopped, lots) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+            percent_base, topups, stopped, lots)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
          ON CONFLICT (wallet) DO UPDATE SET credits = excluded.credits, held = excluded.held,
             sequence = excluded.sequence, entries = excluded.entries, last = excluded.last,
             machines = excluded.machines, percent_base = excluded.percent_base,
