@@ -17,9 +17,9 @@ use crate::database::Read;
 use crate::error::Error;
 
 /// The log's bytes from which rows are brought up to it.
-const FOLD_AT_BYTES: usize = 4 << 20;
+const FOLD_AT_BYTES: usize = 8 << 20;
 /// By so many more bytes of the log the rows have been brought up.
-const FOLD_WITHIN_BYTES: usize = 2 << 20;
+const FOLD_WITHIN_BYTES: usize = 4 << 20;
 /// Rows that follow a batch at least, while rows are brought up.
 const FOLD_ROWS_MIN: usize = 64;
 
