@@ -190,8 +190,8 @@ pub(crate) fn parse_scaled(text: &str, places: u32) -> Result<i128, NumberError>
     Ok(if negative { -scaled } else { scaled })
 }
 
-/// Plain decimal text of `scaled` units of 10^-`places`; at most 18 places. Mostly all of it fits 64
-/// bits, where a division takes a tenth of the time.
+/// Plain decimal text of `scaled` units of 10^-`places`; at most 18 places. Mostly all of it fits
+/// 64 bits, where a division takes a tenth of the time.
 pub(crate) fn write_scaled(scaled: i128, places: u32) -> String {
     let magnitude = scaled.unsigned_abs();
     let (whole, fraction) = if let Ok(small) = u64::try_from(magnitude) {
