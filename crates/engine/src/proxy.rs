@@ -71,6 +71,8 @@ pub struct Ticket {
     pub remaining: Option<Remaining>,
     pub sight: Sight,
     started_at: Timestamp,
+    /// Held from a change of the request to its commit, so that none undoes what another noted.
+    turn: tokio::sync::Mutex<()>,
     changing: Mutex<Changing>,
 }
 

@@ -324,3 +324,39 @@ async fn quotas_rates_and_caps_pass_exactly_what_they_have_left() {
     assert_eq!(limited, 1, "told once a day");
     house.books_balance().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_grows_while_the_stream_is_told_is_freed_with_the_rest() {
+    let house = house(json!({"limits": {"streamStepTokens": 100}})).await;
+    house.deposit("hal", "10").await;
+    let body = chat("hi", &json!({"stream": true}));
+    for _ in 0..50 {
+        let ticket = house.admitted("hal", &body).await;
+        let (opened, grown) = tokio::join!(
+            house.engine.stream_opened(&ticket),
+            house.engine.extend(&ticket, ticket.hold)
+        );
+        opened.unwrap();
+        assert!(grown.unwrap().is_some());
+        let story = ticket.story();
+        assert!(story.deferred);
+        assert_eq!(story.hold.unwrap().hold_ids.len(), 2);
+        house.engine.settle(&ticket, used(10, 150)).await.unwrap();
+    }
+    assert!(house.balance("hal").await.1.is_zero());
+    house.books_balance().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_frees_what_a_stream_had_grown_by() {
+    let house = house(json!({"limits": {"streamStepTokens": 100}})).await;
+    house.deposit("ida", "1").await;
+    let ticket = house.admitted("ida", &chat("hi", &json!({"stream": true}))).await;
+    assert!(house.engine.extend(&ticket, ticket.hold).await.unwrap().is_some());
+    house.engine.close();
+    let engine = start(&house.folder, 2);
+    let again = House { engine, ..house };
+    assert_eq!(again.engine.recover_requests(again.scope).await.unwrap(), 1);
+    assert_eq!(again.balance("ida").await, (amount("1"), Amount::ZERO));
+    again.books_balance().await;
+}

@@ -210,6 +210,7 @@ fn let_in(
         remaining: yes.passed.and_then(|passed| passed.remaining),
         sight: asked.sight.clone(),
         started_at: now,
+        turn: tokio::sync::Mutex::default(),
         changing: Mutex::new(Changing { story, holds: vec![place] }),
     })))
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use domain::event::proxy::Deferred;
-use domain::place::Place;
 use domain::proxy::hold::{Extension, Hold};
 use domain::webhook::catalogue::EventType;
 use store::{Tx, proxy_requests};
@@ -21,22 +20,18 @@ use crate::topup_links::{self, SpareToken};
 impl Engine {
     /// The hold with its next step, or `None` where nothing allows one more token.
     pub async fn extend(&self, ticket: &Arc<Ticket>, hold: Hold) -> Result<Option<Hold>, Error> {
-        let (scope, growing) = (ticket.call.scope, ticket.clone());
-        let grown = self.change(scope, move |tx| extend(tx, &growing, &hold)).await?;
-        Ok(grown.map(|(extension, place)| {
-            let mut changing = ticket.changing.lock();
-            changing.holds.push(place);
-            if let Some(story) = &mut changing.story.hold {
-                story.amount = extension.amount;
-                story.output_tokens = extension.output_tokens;
-                story.hold_ids.push(place.hold_id(ticket.started_at));
-            }
+        let _turn = ticket.turn.lock().await;
+        let growing = ticket.clone();
+        let grown = self.change(ticket.call.scope, move |tx| extend(tx, &growing, &hold)).await?;
+        Ok(grown.map(|(extension, changing)| {
+            *ticket.changing.lock() = changing;
             hold.grown(extension)
         }))
     }
 
     /// The provider opened the stream: a charge will follow.
     pub async fn stream_opened(&self, ticket: &Arc<Ticket>) -> Result<(), Error> {
+        let _turn = ticket.turn.lock().await;
         let opened = ticket.clone();
         let changing = self.change(ticket.call.scope, move |tx| open(tx, &opened)).await?;
         *ticket.changing.lock() = changing;
@@ -45,6 +40,7 @@ impl Engine {
 
     /// The stream is cut because its money ended. Returns the link to bring more.
     pub async fn stream_cut(&self, ticket: &Arc<Ticket>) -> Result<Option<String>, Error> {
+        let _turn = ticket.turn.lock().await;
         let (cut, spare) = (ticket.clone(), self.spare_token());
         let (changing, link) =
             self.change(ticket.call.scope, move |tx| deplete(tx, &cut, &spare)).await?;
@@ -72,7 +68,7 @@ fn extend(
     tx: &mut Tx<'_>,
     ticket: &Ticket,
     hold: &Hold,
-) -> Result<Option<(Extension, Place)>, Error> {
+) -> Result<Option<(Extension, Changing)>, Error> {
     let Some(most) = hold.extends_to else { return Ok(None) };
     let (call, now) = (&ticket.call, tx.now());
     let counted = counted(ticket);
@@ -86,7 +82,15 @@ fn extend(
     let more = extension.amount - hold.amount;
     let place = reserve(tx, call, ticket.sight.wallet, more)?;
     limits::spend(tx, counted, (more, now))?;
-    Ok(Some((extension, place)))
+    let mut changing = ticket.changing.lock().clone();
+    changing.holds.push(place);
+    if let Some(story) = &mut changing.story.hold {
+        story.amount = extension.amount;
+        story.output_tokens = extension.output_tokens;
+        story.hold_ids.push(place.hold_id(now));
+    }
+    save(tx, ticket, &changing)?;
+    Ok(Some((extension, changing)))
 }
 
 pub(super) fn counted(ticket: &Ticket) -> Counted<'_> {

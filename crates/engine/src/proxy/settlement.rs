@@ -16,7 +16,8 @@ use domain::scope::Cause;
 use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
 use serde_json::Value;
-use store::{Tx, proxy_requests};
+use store::Tx;
+use store::proxy_requests::{self, StoredRequest};
 
 use super::limits::{self, Counted};
 use super::story::{ChargeStory, Status, Story, UsageStory};
@@ -28,6 +29,7 @@ use crate::run::Engine;
 impl Engine {
     /// Charges what the request came to and frees the rest. A second call finds it done.
     pub async fn settle(&self, ticket: &Arc<Ticket>, end: End) -> Result<Settled, Error> {
+        let _turn = ticket.turn.lock().await;
         let ending = ticket.clone();
         self.change(ticket.call.scope, move |tx| {
             let Changing { mut story, holds } = ending.changing.lock().clone();
@@ -69,8 +71,9 @@ pub(super) fn settle(
 ) -> Result<Settled, Error> {
     let (scope, id) = (tx.scope(), story.request_id);
     let stored = proxy_requests::find(tx.read()?, &scope, id)?;
-    if stored.is_none_or(|stored| stored.state != proxy_requests::OPEN) {
-        return settled_before(tx, request, story);
+    let stored = stored.ok_or_else(|| Error::not_found("request"))?;
+    if stored.state != proxy_requests::OPEN {
+        return settled_before(tx, request, &stored);
     }
     let used = used(story, end);
     let charges = story.deferred || is_charged(end);
@@ -329,10 +332,12 @@ fn available(tx: &mut Tx<'_>, wallet: i64) -> Result<Amount, Error> {
 }
 
 /// Somebody else ended it: nothing changes, and its own figures are told again.
-fn settled_before(tx: &mut Tx<'_>, request: &Ending<'_>, story: &Story) -> Result<Settled, Error> {
-    let scope = tx.scope();
-    let stored = proxy_requests::find(tx.read()?, &scope, story.request_id)?;
-    let ended: Option<Story> = stored.and_then(|stored| serde_json::from_str(&stored.story).ok());
+fn settled_before(
+    tx: &mut Tx<'_>,
+    request: &Ending<'_>,
+    stored: &StoredRequest,
+) -> Result<Settled, Error> {
+    let ended: Option<Story> = serde_json::from_str(&stored.story).ok();
     let charge = ended.as_ref().and_then(|story| story.charge.as_ref());
     Ok(Settled {
         amount: charge.map(|charge| charge.amount - charge.uncollected).unwrap_or_default(),
