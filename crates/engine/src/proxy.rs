@@ -70,7 +70,6 @@ pub struct Ticket {
     /// Of the tightest limit, for headers.
     pub remaining: Option<Remaining>,
     pub sight: Sight,
-    started_at: Timestamp,
     /// Held from a change of the request to its commit, so that none undoes what another noted.
     turn: tokio::sync::Mutex<()>,
     changing: Mutex<Changing>,

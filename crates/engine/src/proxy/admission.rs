@@ -209,7 +209,6 @@ fn let_in(
         hold: yes.hold,
         remaining: yes.passed.and_then(|passed| passed.remaining),
         sight: asked.sight.clone(),
-        started_at: now,
         turn: tokio::sync::Mutex::default(),
         changing: Mutex::new(Changing { story, holds: vec![place] }),
     })))

@@ -3,7 +3,8 @@
 
 use domain::place::{Place, Placed};
 use domain::scope::{Cause, Scope};
-use store::{Tx, proxy_requests};
+use store::Tx;
+use store::proxy_requests::{self, StoredRequest};
 
 use super::settlement::{Ending, settle};
 use super::story::Story;
@@ -13,14 +14,18 @@ use crate::run::Engine;
 
 impl Engine {
     /// Ends every open request of the environment; called before this process admits any. Returns
-    /// how many there were.
+    /// how many it ended. One that cannot be ended, because its wallet may not move, is left as it
+    /// is: it must not keep the others, or the server, from their work.
     pub async fn recover_requests(&self, scope: Scope) -> Result<usize, Error> {
         let open = self.read(move |read| Ok(proxy_requests::open(read, &scope)?)).await?;
-        for request in &open {
-            let id = request.id;
-            self.change(scope, move |tx| recover(tx, id)).await?;
+        let mut ended = 0;
+        for StoredRequest { id, .. } in open {
+            match self.change(scope, move |tx| recover(tx, id)).await {
+                Ok(()) => ended += 1,
+                Err(error) => tracing::warn!(request = %id, %error, "a request stays open"),
+            }
         }
-        Ok(open.len())
+        Ok(ended)
     }
 
     /// The stories of a paywall's requests, newest first.

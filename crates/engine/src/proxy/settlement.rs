@@ -143,8 +143,7 @@ fn used(story: &Story, end: &End) -> Used {
 
 /// The prompt as it was estimated, and the output that was relayed.
 fn own_count(story: &Story, end: &End) -> Quantities {
-    let charged = end.has_output || story.deferred && end.counted_output_tokens > 0;
-    let prompt = story.hold.as_ref().filter(|_| charged || is_charged(end));
+    let prompt = story.hold.as_ref().filter(|_| is_charged(end));
     let prompt = prompt.map_or(0, |hold| hold.prompt_tokens);
     Quantities::default().with(Class::Input, prompt).with(Class::Output, end.counted_output_tokens)
 }
