@@ -16,6 +16,7 @@ pub mod expiry;
 pub mod hold;
 pub mod log;
 pub mod lot;
+pub mod refund;
 pub mod refusal;
 pub mod replay;
 pub mod spend;

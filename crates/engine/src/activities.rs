@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 
+use domain::amount::Amount;
 use domain::customer::Customer;
 use domain::event::Event;
 use domain::event::entry::{Facts, events};
 use domain::id::TransactionId;
 use domain::ledger::Entry;
+use domain::ledger::entry::Activity;
 use domain::place::{Place, Placed};
 use domain::scope::Scope;
 use domain::wallet::Wallet;
 use store::activities::Filter;
 use store::events::Versions;
 use store::paywalls::Stored;
-use store::{Read, entries};
+use store::{Read, entries, refunds};
 
 use crate::error::Error;
 use crate::run::Engine;
+
+/// Refunds of one charge that are listed; their sum counts all.
+const REFUNDS_MAX: u32 = 100;
 
 /// A row with the wallet and the customer as they were.
 #[derive(Clone, Debug)]
@@ -30,9 +35,13 @@ pub struct ActivityRow {
 #[derive(Clone, Debug)]
 pub struct Explained {
     pub row: ActivityRow,
-    /// The credits that it took, each with how much.
-    pub lots: Vec<(Entry, domain::amount::Amount)>,
+    /// The credits that it took from, each with how much.
+    /// Of a refund: those that it gave back to, itself among them where it made a lot.
+    pub lots: Vec<(Entry, Amount)>,
     pub events: Vec<Event>,
+    /// All that went back of a charge, and the newest refunds that say so.
+    pub refunded: Amount,
+    pub refunds: Vec<Entry>,
 }
 
 impl Engine {
@@ -82,13 +91,32 @@ fn explain(
     if row.entry.id() != id || link.is_none_or(|link| link.no != paywall.no) {
         return Err(missing());
     }
-    let mut lots = Vec::new();
-    for taken in &row.entry.taken {
-        let lot = entries::find(read, scope, taken.lot)?.ok_or_else(missing)?;
-        lots.push((lot, taken.credits));
-    }
+    let lots = lots(read, scope, &row.entry)?;
     let facts =
         Facts { scope: *scope, entry: &row.entry, wallet: &row.wallet, customer: &row.customer };
     let events = events(&facts);
-    Ok(Explained { row, lots, events })
+    let (refunded, _) = refunds::totals(read, scope, row.entry.place, None)?;
+    let refunds = newest_refunds(read, scope, row.entry.place)?;
+    Ok(Explained { row, lots, events, refunded, refunds })
+}
+
+fn lots(read: Read<'_>, scope: &Scope, entry: &Entry) -> Result<Vec<(Entry, Amount)>, Error> {
+    let missing = || Error::not_found("activity");
+    let mut lots = Vec::new();
+    for taken in &entry.taken {
+        let lot = entries::find(read, scope, taken.lot)?.ok_or_else(missing)?;
+        lots.push((lot, taken.credits));
+    }
+    if entry.activity == Activity::Refund && entry.own_lot().is_positive() {
+        lots.push((entry.clone(), entry.own_lot()));
+    }
+    Ok(lots)
+}
+
+fn newest_refunds(read: Read<'_>, scope: &Scope, charge: Place) -> Result<Vec<Entry>, Error> {
+    let mut rows = Vec::new();
+    for refund in refunds::page(read, scope, charge, REFUNDS_MAX)? {
+        rows.extend(entries::find(read, scope, refund.entry)?);
+    }
+    Ok(rows)
 }

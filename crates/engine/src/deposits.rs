@@ -6,6 +6,7 @@ use domain::amount::Amount;
 use domain::ledger::Refusal;
 use domain::ledger::credit::{self, Credit};
 use domain::ledger::entry::{Activity, Details, KeyUse, Reason};
+use domain::ledger::lot::PAID_PRIORITY;
 use domain::paywall::ExternalUser;
 use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
@@ -40,7 +41,7 @@ impl Origin {
         match self {
             Origin::Trial => 10,
             Origin::Promo => 20,
-            Origin::Deposit => 50,
+            Origin::Deposit => PAID_PRIORITY,
         }
     }
 

@@ -33,6 +33,7 @@ pub mod providers;
 pub mod proxy;
 pub mod random;
 pub mod receivers;
+pub mod refunds;
 pub mod run;
 pub mod samples;
 pub mod seal;

@@ -9,7 +9,7 @@ mod extension;
 mod limits;
 mod recovery;
 mod settlement;
-mod story;
+pub(crate) mod story;
 mod telling;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::amount::Amount;
 use domain::ledger::entry::{LedgerAccount, Status};
+use domain::ledger::lot::Lot;
 use domain::ledger::replay::Replay;
 use domain::ledger::{Account, Entry, Record};
 use domain::place::Place;
@@ -16,6 +17,8 @@ use store::{Database, Read};
 
 use crate::error::Error;
 use crate::run::Engine;
+
+mod refunds;
 
 /// Findings that are kept; the rest is counted.
 const FINDINGS_MAX: usize = 100;
@@ -29,7 +32,8 @@ const PROGRESS_ROWS: u64 = 10_000;
 /// Something that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// `chain`, `balance`, `journal`, `gap`, `unreadable`, `unsent`, `invented`, `order`, `stuck`.
+    /// `chain`, `balance`, `journal`, `gap`, `refund`, `unreadable`, `unsent`, `invented`, `order`,
+    /// `stuck`.
     pub rule: &'static str,
     /// The entry or event, if it is one: its id and its position in the environment's log.
     pub id: Option<String>,
@@ -115,6 +119,7 @@ fn environment<'r>(
         receivers: Receivers::load(read, scope)?,
         wallets: HashMap::new(),
         sequences: HashMap::new(),
+        refunds: BTreeMap::new(),
         next_position: 1,
         summary: Summary { environment_id: scope.environment.to_string(), ..Summary::default() },
     };
@@ -146,6 +151,8 @@ struct Proof<'r> {
     wallets: HashMap<i64, Wallet>,
     /// Last sequence of each subject, and of each paywall as `paywall:<no>`.
     sequences: HashMap<String, u64>,
+    /// What the entries gave back of each charge.
+    refunds: BTreeMap<Place, Amount>,
     next_position: u64,
     summary: Summary,
 }
@@ -230,7 +237,8 @@ impl Proof<'_> {
             self.sequence(&format!("paywall:{}", link.no), numbers, at);
         }
         self.add_up(entry, &account);
-        self.replay(entry);
+        let origins = self.refund(entry)?;
+        self.replay(entry, &origins);
         Ok(())
     }
 
@@ -244,12 +252,12 @@ impl Proof<'_> {
         Ok(self.wallets.get_mut(&no))
     }
 
-    fn replay(&mut self, entry: &Entry) {
+    fn replay(&mut self, entry: &Entry, origins: &[Lot]) {
         let Some(wallet) = self.wallets.get_mut(&entry.wallet_no) else { return };
         if wallet.broken {
             return;
         }
-        if let Err(fault) = wallet.replay.apply(entry) {
+        if let Err(fault) = wallet.replay.apply(entry, origins) {
             wallet.broken = true;
             let id = entry.id();
             let message = format!("wallet {}, {id}: {fault}", wallet.stored.wallet.id);
@@ -295,6 +303,7 @@ impl Proof<'_> {
         self.check_totals();
         self.check_counters(counters);
         self.check_order()?;
+        self.check_refunds()?;
         self.summary.wallets = self.wallets.len() as u64;
         self.summary.last_position = self.next_position - 1;
         self.summary.balanced = self.summary.findings_total == 0;

@@ -114,7 +114,7 @@ impl House {
                     })?;
                     let mut replay = Replay::of(&account);
                     for entry in entries.iter().rev() {
-                        replay.apply(entry).unwrap();
+                        replay.apply(entry, &[]).unwrap();
                     }
                     replay.compare(&account).unwrap();
                 }

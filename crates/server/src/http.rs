@@ -28,6 +28,7 @@ pub mod paywall_owner;
 pub mod paywall_prices;
 pub mod paywall_providers;
 pub mod paywall_proxy;
+pub mod paywall_refunds;
 pub mod paywall_requests;
 pub mod paywall_sections;
 pub mod paywall_users;
@@ -75,6 +76,7 @@ pub fn routes() -> route::Routes {
         .merge(paywall_proxy::routes())
         .merge(paywall_charges::routes())
         .merge(paywall_holds::routes())
+        .merge(paywall_refunds::routes())
         .merge(checkout::routes())
         .merge(paywalls::routes())
         .merge(paywall_models::routes())

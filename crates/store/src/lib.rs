@@ -34,6 +34,7 @@ pub mod proxy_limits;
 pub mod proxy_requests;
 pub mod receiver_secrets;
 pub mod receivers;
+pub mod refunds;
 pub mod replies;
 pub mod settings;
 mod syncer;

@@ -157,6 +157,10 @@ fn consumed(entry: &Entry) -> Vec<Consumed> {
     if entry.kind != Kind::Debit {
         return Vec::new();
     }
+    shares(entry)
+}
+
+fn shares(entry: &Entry) -> Vec<Consumed> {
     let part = |taken: &crate::ledger::entry::Taken| Consumed {
         credit_transaction_id: taken.lot.transaction_id(taken.lot_at),
         credits: taken.credits,
@@ -164,13 +168,17 @@ fn consumed(entry: &Entry) -> Vec<Consumed> {
     entry.taken.iter().map(part).collect()
 }
 
-/// Own metadata, and the names of the credits that a debit consumed.
+/// Own metadata, and the names of the credits that a debit consumed or that a refund gave back to.
 fn metadata(entry: &Entry) -> BTreeMap<String, String> {
     let mut metadata = entry.details.metadata.clone();
-    if entry.kind == Kind::Debit && !entry.taken.is_empty() {
-        let ids: Vec<String> =
-            consumed(entry).iter().map(|part| part.credit_transaction_id.to_string()).collect();
-        metadata.insert("consumed_credit_tx_ids".to_owned(), ids.join(","));
+    let name = match entry.kind {
+        Kind::Debit => "consumed_credit_tx_ids",
+        _ => "returned_credit_tx_ids",
+    };
+    let ids = shares(entry).into_iter().map(|part| part.credit_transaction_id.to_string());
+    let ids: Vec<String> = ids.collect();
+    if !ids.is_empty() {
+        metadata.insert(name.to_owned(), ids.join(","));
     }
     metadata
 }
@@ -190,7 +198,8 @@ fn transaction_body(facts: &Facts<'_>, telling: &Telling, subject: &str) -> Vec<
         moved_at: entry.at,
         as_of: entry.at,
     };
-    let filled = entry.credits - (-entry.before).or_zero().min(entry.credits);
+    let own = entry.own_lot();
+    let filled = own - (-entry.before).or_zero().min(own);
     let keys = TransactionKeys {
         transaction: transaction_view(facts, Some(filled)),
         wallet: wallet::view(&facts.scope, facts.wallet, &figures),
@@ -268,6 +277,14 @@ fn data(facts: &Facts<'_>, kind: EventType, link: &PaywallLink) -> Data {
             .money("amount", entry.credits)
             .with("currency", currency)
             .maybe("cause", entry.details.release_cause.clone()),
+        EventType::PAYWALL_REFUND_CREATED => base
+            .with("activityId", activity)
+            .maybe("chargeActivityId", entry.details.parent.map(|id| id.to_string()))
+            .maybe("chargeRequestId", entry.details.request_reference().map(str::to_owned))
+            .money("amount", entry.credits)
+            .with("currency", currency)
+            .maybe("reason", entry.details.description.clone())
+            .money("balanceAfter", entry.after),
         _ => base
             .with("activityId", activity)
             .money("amount", entry.credits)

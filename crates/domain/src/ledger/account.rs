@@ -194,8 +194,24 @@ impl Account {
         if lot.remaining.is_zero() {
             return;
         }
+        self.insert_lot(lot);
+    }
+
+    fn insert_lot(&mut self, lot: Lot) {
         let index = self.lots.partition_point(|other| other.spending_order(&lot).is_lt());
         self.lots.insert(index, lot);
+    }
+
+    /// Gives credits back to the lot that they were taken from, as it was made. One that was used
+    /// up is there again.
+    pub(super) fn put_back(&mut self, origin: &Lot, credits: Amount) {
+        self.changes.lots.push(origin.place);
+        if let Some(lot) = self.lot_mut(origin.place) {
+            lot.remaining += credits;
+        } else {
+            let lot = Lot { remaining: credits, held: Amount::ZERO, ..origin.clone() };
+            self.insert_lot(lot);
+        }
     }
 
     /// Credits that became free while a debt is open fill it first.

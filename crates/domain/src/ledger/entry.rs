@@ -188,7 +188,7 @@ impl Announce {
     }
 }
 
-/// Credits that a debit or a hold took from one lot.
+/// Credits that a debit or a hold took from one lot, or that a refund gave back to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Taken {
     pub lot: Place,
@@ -220,6 +220,9 @@ pub struct Standing {
     pub credit_level: Level,
     pub ongoing_level: Level,
 }
+
+/// `reference_type` of a row that is about one proxied request.
+pub const REQUEST_REFERENCE: &str = "REQUEST";
 
 /// What few entries have; kept apart so that a plain charge stays small.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -253,9 +256,18 @@ pub struct Details {
     /// Why a hold was released: `released`, `expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release_cause: Option<String>,
+    /// Of a refund that makes a lot: the reason of the lot in whose place it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lot_reason: Option<String>,
 }
 
 impl Details {
+    /// The proxied request that the row is about.
+    pub fn request_reference(&self) -> Option<&str> {
+        let is_request = self.reference_type.as_deref() == Some(REQUEST_REFERENCE);
+        self.reference_id.as_deref().filter(|_| is_request)
+    }
+
     pub fn is_empty(&self) -> bool {
         *self == Details::default()
     }
@@ -295,6 +307,7 @@ pub struct Entry {
     pub before: Amount,
     pub after: Amount,
     pub standing: Standing,
+    /// The lots that a debit or a hold took from, or that a refund gave back to.
     pub taken: Vec<Taken>,
     /// Sequence of its `wallet.*` event; 0 when it tells none.
     pub sequence: u64,
@@ -312,6 +325,18 @@ pub struct Entry {
 impl Entry {
     pub fn id(&self) -> TransactionId {
         self.place.transaction_id(self.at)
+    }
+
+    /// Credits of a credit row that make a lot of its own. A refund's others go back to the lots
+    /// that it names in `taken`.
+    pub fn own_lot(&self) -> Amount {
+        self.credits - self.taken.iter().map(|taken| taken.credits).sum::<Amount>()
+    }
+
+    /// The reason that the lot of a credit row counts under.
+    pub fn lot_reason(&self) -> Reason {
+        let kept = self.details.lot_reason.as_deref().and_then(Reason::parse);
+        kept.or(self.reason).unwrap_or(Reason::FreeCreditGrant)
     }
 
     /// Whether wallet transaction lists show it: holds and releases are not transactions.

@@ -2,10 +2,13 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use super::entry::{Reason, Taken};
+use super::entry::{Entry, Reason, Taken};
 use crate::amount::Amount;
 use crate::place::Place;
 use crate::time::Timestamp;
+
+/// Priority of credit that was paid for: after trials and promotions (paywalls 4.4).
+pub const PAID_PRIORITY: i64 = 50;
 
 /// One credit entry and what is left of it. `held ≤ remaining ≤ original`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,21 @@ pub struct Lot {
 }
 
 impl Lot {
+    /// The lot that a credit entry made, as it was before anything was taken from it.
+    pub fn of(entry: &Entry) -> Lot {
+        let own = entry.own_lot();
+        Lot {
+            place: entry.place,
+            reason: entry.lot_reason(),
+            original: own,
+            remaining: own,
+            held: Amount::ZERO,
+            priority: entry.details.priority,
+            expires_at: entry.details.expires_at,
+            created_at: entry.at,
+        }
+    }
+
     pub fn free(&self) -> Amount {
         self.remaining - self.held
     }

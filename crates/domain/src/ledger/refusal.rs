@@ -25,6 +25,10 @@ pub enum Refusal {
     HoldExpired,
     #[error("the capture of {asked} exceeds the hold of {held}")]
     CaptureExceedsHold { asked: Amount, held: Amount },
+    #[error("nothing of it is left to refund")]
+    AlreadyRefunded,
+    #[error("the refund of {asked} exceeds the {left} that are left of the charge")]
+    RefundExceedsCharge { asked: Amount, left: Amount },
     #[error("{0} holds are open on this wallet: capture or release them first")]
     HoldsOpen(usize),
 }

@@ -3,7 +3,7 @@
 
 use super::account::{Account, Hold};
 use super::chain;
-use super::entry::{Announce, Entry, Kind, LedgerAccount, Reason, Status};
+use super::entry::{Activity, Announce, Entry, Kind, LedgerAccount, Status};
 use super::lot::Lot;
 use crate::amount::Amount;
 use crate::place::{Place, Placed};
@@ -21,7 +21,9 @@ pub enum Fault {
     After(Place),
     #[error("entry {0}: its two ledger accounts are the same, so it is no transfer")]
     NoTransfer(Place),
-    #[error("entry {0}: it takes from a lot what the lot does not have")]
+    #[error(
+        "entry {0}: it takes from a lot what the lot does not have, or gives back what was not taken"
+    )]
     Lot(Place),
     #[error("entry {0}: it names a hold that is not open")]
     Hold(Place),
@@ -52,19 +54,21 @@ impl Replay {
         Replay { state: Account::open(stored.no, wallet, customer, versions) }
     }
 
-    /// Applies the next entry of the wallet.
-    pub fn apply(&mut self, entry: &Entry) -> Result<(), Fault> {
+    /// Applies the next entry of the wallet. A refund may bring back lots that were used up:
+    /// `origins` are those that it names, as credits of this wallet made them.
+    pub fn apply(&mut self, entry: &Entry, origins: &[Lot]) -> Result<(), Fault> {
         self.check_chain(entry)?;
         self.check_figures(entry)?;
         match (entry.status, entry.kind) {
-            (Status::Completed, Kind::Credit) => self.credit(entry),
+            (Status::Completed, Kind::Credit) => self.credit(entry, origins)?,
             (Status::Completed, Kind::Debit) => self.debit(entry)?,
             (Status::Completed, Kind::Hold) => self.hold(entry)?,
             (Status::Completed, Kind::Release) => self.release(entry, Amount::ZERO)?,
             _ => {}
         }
         self.state.credits = entry.after;
-        if entry.kind == Kind::Release || entry.from == LedgerAccount::Held {
+        let gives_back = entry.activity == Activity::Refund;
+        if entry.kind == Kind::Release || entry.from == LedgerAccount::Held || gives_back {
             self.state.settle_debt();
         }
         Ok(())
@@ -103,20 +107,27 @@ impl Replay {
         Ok(())
     }
 
-    fn credit(&mut self, entry: &Entry) {
+    /// What it gives back goes to its lots; the rest is a lot of its own. A row that closes a debt
+    /// for good makes none: the debt takes all of it.
+    fn credit(&mut self, entry: &Entry, origins: &[Lot]) -> Result<(), Fault> {
         let debt = self.state.debt();
-        let lot = Lot {
-            place: entry.place,
-            reason: entry.reason.unwrap_or(Reason::FreeCreditGrant),
-            original: entry.credits,
-            remaining: entry.credits,
-            held: Amount::ZERO,
-            priority: entry.details.priority,
-            expires_at: entry.details.expires_at,
-            created_at: entry.at,
-        };
-        // A row that closes a debt for good makes no lot of its own: the debt takes all of it.
-        self.state.add_lot(lot, debt);
+        for taken in &entry.taken {
+            let is_meant = |lot: &&Lot| lot.place == taken.lot && !lot.is_expired(entry.at);
+            let origin = origins.iter().find(is_meant).ok_or(Fault::Lot(entry.place))?;
+            self.state.put_back(origin, taken.credits);
+            let whole = self.state.lot_mut(taken.lot).map(|lot| lot.remaining <= lot.original);
+            if whole != Some(true) {
+                return Err(Fault::Lot(entry.place));
+            }
+        }
+        let lot = Lot::of(entry);
+        if lot.original.is_negative() {
+            return Err(Fault::Lot(entry.place));
+        }
+        if lot.original.is_positive() {
+            self.state.add_lot(lot, debt);
+        }
+        Ok(())
     }
 
     fn debit(&mut self, entry: &Entry) -> Result<(), Fault> {

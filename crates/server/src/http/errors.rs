@@ -197,6 +197,10 @@ fn refused(refusal: &Refusal) -> Fault {
         Refusal::CaptureExceedsHold { .. } => {
             Fault::new(Class::Invalid, "capture_exceeds_hold", message).at("amount")
         }
+        Refusal::AlreadyRefunded => Fault::new(Class::Conflict, "already_refunded", message),
+        Refusal::RefundExceedsCharge { .. } => {
+            Fault::new(Class::Invalid, "refund_exceeds_charge", message).at("amount")
+        }
         Refusal::ExpiryInPast(_) => Fault::new(Class::Invalid, "validation_error", message),
         Refusal::WalletStopped => Fault::new(Class::Unavailable, "service_unavailable", message),
         _ => Fault::new(Class::Invalid, "invalid_operation", message),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Response, header};
 use bytes::Bytes;
+use domain::ledger::Entry;
 use domain::ledger::entry::{Activity, Reason};
 use domain::place::Place;
 use domain::role::Entity;
@@ -157,6 +158,7 @@ fn shown(row: &ActivityRow) -> Map<String, Value> {
         "type": entry.activity.name(),
         "direction": entry.kind.name(),
         "reason": entry.reason.map(Reason::name),
+        "description": entry.details.description,
         "status": entry.status.name(),
         "errorCode": entry.details.error_code,
         "amount": entry.credits,
@@ -170,6 +172,7 @@ fn shown(row: &ActivityRow) -> Map<String, Value> {
         "requestId": entry.request,
         "idempotencyKey": entry.key.as_ref().map(|key| &key.key),
         "holdId": entry.details.hold_id,
+        "refundOf": entry.details.parent.filter(|_| entry.activity == Activity::Refund),
         "metadata": metadata,
     });
     match row {
@@ -230,7 +233,24 @@ fn explain(explained: &Explained) -> Value {
     let is_settled = is_charge && entry.status.name() == "completed";
     let reference = is_settled.then(|| entry.place.settlement_id(entry.at));
     shown.insert("settlementReference".to_owned(), json!(reference));
+    if is_settled {
+        shown.insert("refundedAmount".to_owned(), json!(explained.refunded));
+        shown.insert("refunds".to_owned(), refunds(explained));
+    }
     Value::Object(shown)
+}
+
+/// What went back of a charge, newest first.
+fn refunds(explained: &Explained) -> Value {
+    let row = |entry: &Entry| {
+        json!({
+            "activityId": entry.id(),
+            "requestId": entry.details.request_reference(),
+            "amount": entry.credits,
+            "createdAt": entry.at,
+        })
+    };
+    explained.refunds.iter().map(row).collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

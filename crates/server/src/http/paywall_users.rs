@@ -53,7 +53,6 @@ fn later(routes: Routes) -> Routes {
         (Method::POST, "/v1/user/disconnect", "postDisconnectUser"),
         (Method::DELETE, "/v1/user/connection", "deleteConnection"),
         (Method::GET, "/v1/user/menu", "getUserMenu"),
-        (Method::POST, "/v1/user/refund", "refundUser"),
     ];
     table.into_iter().fold(routes, |routes, (method, path, operation)| {
         let doc = Doc::new(TAG, operation, "Not built in this version");

@@ -263,6 +263,9 @@ impl World {
         self.post("/v1/user/balance/deposit", deposit).await;
         let charge = json!({ "user": "bob", "amount": "1.5", "metadata": { "job": 7 } });
         let charged = self.post("/v1/user/charge", charge.clone()).await;
+        let refund = json!({ "activityId": charged["activityId"], "amount": "0.5",
+            "user": "bob", "reason": "late", "metadata": { "ticket": 7 } });
+        self.post("/v1/user/refund", refund).await;
         let batch = json!({ "charges": [charge, { "user": "bob", "amount": "999" }] });
         self.post("/v1/charges/batch", batch).await;
         self.get("/v1/user/balance?user=bob").await;

@@ -99,6 +99,13 @@ CREATE TABLE holds (
 -- Which entry ended a hold that its user ended; a hold that ran out has none. Both are places.
 CREATE TABLE hold_ends (hold INTEGER PRIMARY KEY, entry INTEGER NOT NULL);
 
+-- What went back of a charge, a row for each entry that says so. `total` is the charge's so far, and
+-- `request_total` that of the request that the refund was asked for. Charge and entry are places.
+CREATE TABLE refunds (
+  charge INTEGER NOT NULL, entry INTEGER NOT NULL, request BLOB, credits NOT NULL, total NOT NULL,
+  request_total NOT NULL, PRIMARY KEY (charge, entry)) WITHOUT ROWID;
+CREATE INDEX refunds_by_request ON refunds (charge, request, entry) WHERE request IS NOT NULL;
+
 -- The ledger. Append only; the place is the row's number, so nothing else indexes it.
 CREATE TABLE entries (
   place INTEGER PRIMARY KEY, at INTEGER NOT NULL, recorded_at INTEGER NOT NULL,

@@ -16,10 +16,10 @@ macro_rules! ledger_row {
     ($more:literal) => {
         concat!(
             "id! activityId! createdAt!:time externalUserId!:text? walletUserId! \
-             paywallId!:text? type! direction! reason!:text? status! errorCode!:text? \
+             paywallId!:text? type! direction! reason!:text? description!:text? status! errorCode!:text? \
              amount!:amount currency! balanceAfter!:amount platformFees!:amount \
              providerCost!:null promptTokens!:null completionTokens!:null totalTokens!:null \
-             requestId!:text? idempotencyKey!:text? holdId!:text? metadata!:object ",
+             requestId!:text? idempotencyKey!:text? holdId!:text? refundOf!:text? metadata!:object ",
             $more
         )
     };
@@ -214,8 +214,14 @@ pub const ALL: &[(&str, &str)] = &[
         "LedgerEntry",
         ledger_row!(
             "before!:amount from! to! lots!:SpentLot[] events!:EventName[] price!:PriceShown \
-             settlementReference!:text?"
+             settlementReference!:text? refundedAmount:amount refunds:RefundRow[]"
         ),
+    ),
+    ("RefundRow", "activityId! requestId!:text? amount!:amount createdAt!:time"),
+    (
+        "Refunded",
+        "success!:flag message! activityId! refundedAmount!:amount remainingRefundable!:amount \
+         currency! balance!:amount balanceFormatted!",
     ),
     ("SpentLot", "activityId! type! amount!:amount priority!:int? expiresAt!:time?"),
     ("EventName", "id! type!"),

@@ -177,6 +177,10 @@ pub const ALL: &[(&str, &str)] = &[
     ("Capture", "amount:decimal user:text? metadata:object?"),
     ("Release", "user:text?"),
     (
+        "Refund",
+        "activityId:text? requestId:text? amount:decimal user:text? reason:text? metadata:object?",
+    ),
+    (
         "NewEndpoint",
         "url! types!:text[] extensions:flag? description:text? metadata:map? ordering:text? \
          on_exhausted:text? retry_schedule:int[]? timeout_seconds:int? custom_headers:map? \

@@ -130,6 +130,7 @@ pub const ALL: &[Line] = &[
     ("getHold", 200, "", "Hold"),
     ("captureHold", 200, "Capture", "Hold"),
     ("releaseHold", 200, "Release", "Hold"),
+    ("refundUser", 200, "Refund", "Refunded"),
     ("openCheckout", 200, "", "text/html"),
     // Webhooks
     ("createWebhookEndpoint", 201, "NewEndpoint", "Endpoint"),
