@@ -177,6 +177,9 @@ impl Things {
             _ => None,
         });
         let mut entry = entry.ok_or_else(|| Error::operation("a sample has no entry"))?;
+        if telling.kind == EventType::PAYWALL_REFUND_CREATED {
+            entry.details.parent = Some(telling.place.transaction_id(telling.at));
+        }
         entry.place = telling.place;
         (entry.sequence, entry.paywall_sequence) = (0, 0);
         let wallet = &*account.wallet;

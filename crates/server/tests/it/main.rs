@@ -17,6 +17,7 @@ mod operations;
 mod paywalls;
 mod proof;
 mod proxy;
+mod refunds;
 mod webhooks;
 mod world;
 

@@ -5,6 +5,7 @@ mod failures;
 mod leaving;
 mod parallel;
 mod plain;
+mod refunds;
 mod streams;
 
 use std::collections::BTreeMap;
