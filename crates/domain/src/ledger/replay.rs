@@ -21,9 +21,7 @@ pub enum Fault {
     After(Place),
     #[error("entry {0}: its two ledger accounts are the same, so it is no transfer")]
     NoTransfer(Place),
-    #[error(
-        "entry {0}: it takes from a lot what the lot does not have, or gives back what was not taken"
-    )]
+    #[error("entry {0}: it takes from a lot what is not there, or gives back what was not taken")]
     Lot(Place),
     #[error("entry {0}: it names a hold that is not open")]
     Hold(Place),

@@ -16,10 +16,11 @@ macro_rules! ledger_row {
     ($more:literal) => {
         concat!(
             "id! activityId! createdAt!:time externalUserId!:text? walletUserId! \
-             paywallId!:text? type! direction! reason!:text? description!:text? status! errorCode!:text? \
-             amount!:amount currency! balanceAfter!:amount platformFees!:amount \
+             paywallId!:text? type! direction! reason!:text? description!:text? status! \
+             errorCode!:text? amount!:amount currency! balanceAfter!:amount platformFees!:amount \
              providerCost!:null promptTokens!:null completionTokens!:null totalTokens!:null \
-             requestId!:text? idempotencyKey!:text? holdId!:text? refundOf!:text? metadata!:object ",
+             requestId!:text? idempotencyKey!:text? holdId!:text? refundOf!:text? \
+             metadata!:object ",
             $more
         )
     };
