@@ -8,6 +8,7 @@ mod aim;
 mod extension;
 mod limits;
 mod recovery;
+pub mod replay;
 mod settlement;
 pub(crate) mod story;
 mod telling;
@@ -29,6 +30,7 @@ use domain::time::Timestamp;
 use parking_lot::Mutex;
 use store::paywalls::Stored as StoredPaywall;
 
+pub use extension::{Grown, Halt};
 pub use story::{ChargeStory, HoldStory, Status, Story, UsageStory};
 
 use crate::users::Sight;
@@ -105,15 +107,17 @@ pub struct Blocked {
 /// How a request ended.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    Completed {
-        cut: bool,
-    },
-    /// The client went away.
-    Canceled,
-    Failed {
-        code: &'static str,
-        http_status: Option<u16>,
-    },
+    Completed { cut: bool },
+    Canceled { by: CanceledBy },
+    Failed { code: &'static str, http_status: Option<u16> },
+}
+
+/// Who ended a request before it was whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CanceledBy {
+    Client,
+    /// The process stopped.
+    Shutdown,
 }
 
 #[derive(Clone, Debug)]
@@ -129,6 +133,8 @@ pub struct End {
     pub finish_reason: Option<String>,
     pub latency_ms: u64,
     pub upstream_status: Option<u16>,
+    /// The answer, where the request's idempotency key shall give it again.
+    pub reply: Option<replay::Keeping>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +151,15 @@ impl Call {
     /// The request's id; the edge always sets it.
     pub fn request(&self) -> RequestId {
         self.cause.request.unwrap_or_default()
+    }
+}
+
+impl CanceledBy {
+    const fn name(self) -> &'static str {
+        match self {
+            CanceledBy::Client => "client",
+            CanceledBy::Shutdown => "shutdown",
+        }
     }
 }
 

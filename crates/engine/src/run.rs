@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{Clocks, real_now};
 use crate::error::Error;
+use crate::proxy::replay::AtWork;
 use crate::random::Random;
 use crate::seal::Seal;
 use crate::test_clock::Sends;
@@ -56,6 +57,8 @@ pub struct Engine {
     forgets: AtomicU64,
     /// Deliveries that commits leased to this process; taken once by the delivery step.
     handovers: Mutex<Option<mpsc::UnboundedReceiver<Vec<Handover>>>>,
+    /// Idempotency keys of proxied requests under way.
+    pub(crate) at_work: AtWork,
     /// Number of the newest durable commit, for whoever waits for one.
     commits: watch::Sender<u64>,
     /// Held while a test clock moves.
@@ -92,6 +95,7 @@ impl Engine {
             totals: Cache::new(CACHED_MAX),
             forgets: AtomicU64::new(0),
             handovers: Mutex::new(Some(receiver)),
+            at_work: AtWork::default(),
             commits,
             moving: tokio::sync::Mutex::new(()),
             sends: RwLock::new(None),

@@ -13,7 +13,7 @@ use domain::proxy::usage::{Protocol, Usage};
 use domain::proxy::{Class, Quantities};
 use domain::scope::{Actor, ActorKind, Cause, Scope, Source};
 use engine::deposits::{DepositAsk, Origin};
-use engine::proxy::{Admission, Blocked, Call, End, Outcome, Settled, Status, Ticket};
+use engine::proxy::{Admission, Blocked, Call, CanceledBy, End, Outcome, Settled, Status, Ticket};
 use engine::random::Random;
 use engine::seal::Seal;
 use engine::{Engine, Settings};
@@ -149,6 +149,7 @@ fn used(prompt: u64, completion: u64) -> End {
         finish_reason: Some("stop".into()),
         latency_ms: 5,
         upstream_status: Some(200),
+        reply: None,
     }
 }
 
@@ -243,7 +244,11 @@ async fn what_was_not_delivered_costs_nothing_and_a_deferred_charge_always_follo
     let before = house.told().len();
     let ticket = house.admitted("dan", &chat("hi", &json!({"stream": true}))).await;
     house.engine.stream_opened(&ticket).await.unwrap();
-    house.engine.settle(&ticket, nothing(Outcome::Canceled)).await.unwrap();
+    house
+        .engine
+        .settle(&ticket, nothing(Outcome::Canceled { by: CanceledBy::Client }))
+        .await
+        .unwrap();
     let expected = [
         "proxy.request.started",
         "usage.charge.deferred",
@@ -262,10 +267,16 @@ async fn a_stream_extends_its_hold_as_far_as_the_money_goes() {
     let ticket = house.admitted("eve", &chat("hi", &json!({"stream": true}))).await;
     house.engine.stream_opened(&ticket).await.unwrap();
     let mut growing = ticket.hold;
-    while let Some(next) = house.engine.extend(&ticket, growing).await.unwrap() {
-        assert!(next.output_tokens > growing.output_tokens);
-        growing = next;
-    }
+    let halt = loop {
+        match house.engine.extend(&ticket, growing).await.unwrap() {
+            Ok(next) => {
+                assert!(next.output_tokens > growing.output_tokens);
+                growing = next;
+            }
+            Err(halt) => break halt,
+        }
+    };
+    assert_eq!(halt.reason, Reason::InsufficientBalance);
     let (balance, held) = house.balance("eve").await;
     assert_eq!(growing.amount, held);
     assert!(held <= balance && balance - held < amount("0.000003"), "{balance} {held}");
@@ -337,7 +348,7 @@ async fn a_hold_that_grows_while_the_stream_is_told_is_freed_with_the_rest() {
             house.engine.extend(&ticket, ticket.hold)
         );
         opened.unwrap();
-        assert!(grown.unwrap().is_some());
+        assert!(grown.unwrap().is_ok());
         let story = ticket.story();
         assert!(story.deferred);
         assert_eq!(story.hold.unwrap().hold_ids.len(), 2);
@@ -352,7 +363,7 @@ async fn a_crash_frees_what_a_stream_had_grown_by() {
     let house = house(json!({"limits": {"streamStepTokens": 100}})).await;
     house.deposit("ida", "1").await;
     let ticket = house.admitted("ida", &chat("hi", &json!({"stream": true}))).await;
-    assert!(house.engine.extend(&ticket, ticket.hold).await.unwrap().is_some());
+    assert!(house.engine.extend(&ticket, ticket.hold).await.unwrap().is_ok());
     house.engine.close();
     let engine = start(&house.folder, 2);
     let again = House { engine, ..house };

@@ -11,6 +11,7 @@ mod failure;
 mod forward;
 mod headers;
 mod pump;
+mod replay;
 mod under_way;
 
 pub use under_way::UnderWay;

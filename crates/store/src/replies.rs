@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;
+use crate::timers;
 use crate::tx::Write;
 use crate::value::Millis;
 
@@ -42,6 +43,27 @@ pub fn insert(
             |row| row.get(0),
         )?;
     Ok(no)
+}
+
+/// As `insert`, for an answer that a timer takes away when it is `due`.
+pub fn insert_for_a_time(
+    write: Write<'_>,
+    scope: &Scope,
+    reply: &StoredReply,
+    (at, due): (Timestamp, Timestamp),
+) -> Result<i64, Error> {
+    let no = insert(write, scope, reply, at)?;
+    timers::arm(write.connection, scope.env, timers::REPLY, no, due)?;
+    Ok(no)
+}
+
+/// Takes the answer away. That its key was used stays known.
+pub fn empty(write: Write<'_>, scope: &Scope, no: i64) -> Result<(), Error> {
+    write
+        .connection
+        .prepare_cached("UPDATE replies SET body = x'' WHERE env = ?1 AND no = ?2")?
+        .execute(params![scope.env.get(), no])?;
+    Ok(())
 }
 
 pub fn find(read: Read<'_>, scope: &Scope, no: i64) -> Result<Option<StoredReply>, Error> {

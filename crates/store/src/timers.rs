@@ -13,6 +13,8 @@ use crate::value::Millis;
 pub const WALLET: &str = "wallet";
 /// Credits will expire soon; `reference` is the lot's place.
 pub const NOTICE: &str = "notice";
+/// An answer is no longer given again; `reference` is the reply's number.
+pub const REPLY: &str = "reply";
 
 /// One row that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -40,18 +40,22 @@ pub struct TestApp {
     pub server: App,
     client: reqwest::Client,
     serving: JoinHandle<()>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Status, headers and body of an answer. An empty or unreadable body is null.
 pub type Reply = (u16, HeaderMap, Value);
 
-impl TestApp {
-    /// Starts a server on an empty database.
-    pub async fn start() -> TestApp {
-        // A second test of the same process finds it installed.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let folder = tempfile::tempdir().unwrap();
+/// What ends with the process.
+struct Process {
+    base: String,
+    engine: Arc<Engine>,
+    server: App,
+    serving: JoinHandle<()>,
+}
+
+impl Process {
+    async fn start(folder: &TempDir) -> Process {
         let database = store::Database::open(&folder.path().join("farebox.db"), true).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -61,16 +65,27 @@ impl TestApp {
             public_url: base.clone(),
         };
         let engine = Engine::start(database, settings).unwrap();
+        // Receivers of tests listen on loopback.
+        let allow = vec!["127.0.0.0/8".parse().unwrap()];
+        let list = AllowList { allow, ..AllowList::default() };
+        let server = App::new(engine.clone()).with_targets(list);
+        let router = server::http::router(server.clone());
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Process { base, engine, server, serving }
+    }
+}
+
+impl TestApp {
+    /// Starts a server on an empty database.
+    pub async fn start() -> TestApp {
+        // A second test of the same process finds it installed.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let folder = tempfile::tempdir().unwrap();
+        let Process { base, engine, server, serving } = Process::start(&folder).await;
         let scope = engine.create_tenant("First", "development", false).await.unwrap();
         let other_scope = engine.create_tenant("Other", "development", false).await.unwrap();
         engine.ensure_key(scope, FIRST_KEY).await.unwrap();
         engine.ensure_key(other_scope, OTHER_KEY).await.unwrap();
-        // Receivers of tests listen on loopback.
-        let allow = vec!["127.0.0.0/8".parse().unwrap()];
-        let list = AllowList { allow, ..AllowList::default() };
-        let app = App::new(engine.clone()).with_targets(list);
-        let router = server::http::router(app.clone());
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         TestApp {
             base,
             key: FIRST_KEY.to_owned(),
@@ -78,11 +93,19 @@ impl TestApp {
             scope,
             other_scope,
             engine,
-            server: app,
+            server,
             client: client(),
             serving,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Ends the process, and starts another one on the same file and another port.
+    pub async fn restart(&mut self) {
+        self.serving.abort();
+        self.engine.close();
+        let Process { base, engine, server, serving } = Process::start(&self.folder).await;
+        (self.base, self.engine, self.server, self.serving) = (base, engine, server, serving);
     }
 
     /// Sends a request; `headers` besides the key and the content type.

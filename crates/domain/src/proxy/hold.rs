@@ -62,6 +62,18 @@ pub struct HoldAsk<'a> {
     pub decimals: u32,
 }
 
+impl CapSource {
+    pub const fn name(self) -> &'static str {
+        match self {
+            CapSource::UserDay => "user_day",
+            CapSource::UserMonth => "user_month",
+            CapSource::PaywallDay => "paywall_day",
+            CapSource::PaywallMonth => "paywall_month",
+            CapSource::Key => "key",
+        }
+    }
+}
+
 /// A request may go on under this hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -123,6 +135,16 @@ pub struct Extension {
     /// The whole hold, old and new.
     pub amount: Amount,
     pub output_tokens: u64,
+}
+
+/// What keeps a hold from growing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stuck {
+    /// The model gives no more.
+    ModelMaximum,
+    Balance,
+    Cap(CapSource),
+    MaxCost,
 }
 
 /// Where nothing is known of the model.
@@ -209,26 +231,39 @@ impl HoldAsk<'_> {
     }
 
     /// The next step of a stream without a cap. `held` is the hold so far, already taken off
-    /// `funds`; `None` where nothing allows one more token.
+    /// `funds`; or what does not allow one more token.
     pub fn extend(
         &self,
         held: Amount,
         output_tokens: u64,
         extends_to: u64,
-    ) -> Result<Option<Extension>, CostOverflow> {
+    ) -> Result<Result<Extension, Stuck>, CostOverflow> {
         let step = self.limits.stream_step_tokens.max(1);
         let mut next = output_tokens.saturating_add(step).min(extends_to);
-        let ceilings = self.caps.iter().map(|cap| cap.rest + held);
-        let money =
-            [self.funds.spendable() + held].into_iter().chain(ceilings).chain(self.max_cost);
-        for rest in money {
-            next = next.min(self.affordable(rest)?.unwrap_or(0));
+        let mut why = Stuck::ModelMaximum;
+        for (rest, of) in self.money(held) {
+            let affordable = self.affordable(rest)?.unwrap_or(0);
+            if affordable < next {
+                (next, why) = (affordable, of);
+            }
+            if next <= output_tokens {
+                return Ok(Err(why));
+            }
         }
         if next <= output_tokens {
-            return Ok(None);
+            return Ok(Err(why));
         }
         let amount = self.amount(next)?.max(held);
-        Ok(Some(Extension { amount, output_tokens: next }))
+        Ok(Ok(Extension { amount, output_tokens: next }))
+    }
+
+    /// What a request that holds so much already may cost in all: by the wallet, each cap, and the
+    /// caller's maximum. The first that binds is told.
+    fn money(&self, held: Amount) -> impl Iterator<Item = (Amount, Stuck)> {
+        let wallet = (self.funds.spendable() + held, Stuck::Balance);
+        let caps = self.caps.iter().map(move |cap| (cap.rest + held, Stuck::Cap(cap.source)));
+        let most = self.max_cost.map(|most| (most, Stuck::MaxCost));
+        [wallet].into_iter().chain(caps).chain(most)
     }
 
     /// The output as the client asked for it (17.2).

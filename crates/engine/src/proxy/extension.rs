@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use domain::event::proxy::Deferred;
-use domain::proxy::hold::{Extension, Hold};
+use domain::proxy::hold::{Ceiling, Extension, Hold, Stuck};
+use domain::proxy::reason::Reason;
+use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
 use store::{Tx, proxy_requests};
 
@@ -17,9 +19,30 @@ use crate::error::Error;
 use crate::run::Engine;
 use crate::topup_links::{self, SpareToken};
 
+/// A hold that grew, or why it did not.
+pub type Grown = Result<Hold, Halt>;
+
+/// Why a stream goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Halt {
+    pub reason: Reason,
+    /// Which of several limits it was.
+    pub limit_source: Option<&'static str>,
+    pub reset_at: Option<Timestamp>,
+}
+
+impl Halt {
+    /// No limit on money: the output itself is longer than any may be.
+    pub const AT_MAXIMUM: Halt = Halt {
+        reason: Reason::PolicyViolation,
+        limit_source: Some("maxOutputTokens"),
+        reset_at: None,
+    };
+}
+
 impl Engine {
-    /// The hold with its next step, or `None` where nothing allows one more token.
-    pub async fn extend(&self, ticket: &Arc<Ticket>, hold: Hold) -> Result<Option<Hold>, Error> {
+    /// The hold with its next step, or what does not allow one more token.
+    pub async fn extend(&self, ticket: &Arc<Ticket>, hold: Hold) -> Result<Grown, Error> {
         let _turn = ticket.turn.lock().await;
         let growing = ticket.clone();
         let grown = self.change(ticket.call.scope, move |tx| extend(tx, &growing, &hold)).await?;
@@ -68,8 +91,8 @@ fn extend(
     tx: &mut Tx<'_>,
     ticket: &Ticket,
     hold: &Hold,
-) -> Result<Option<(Extension, Changing)>, Error> {
-    let Some(most) = hold.extends_to else { return Ok(None) };
+) -> Result<Result<(Extension, Changing), Halt>, Error> {
+    let Some(most) = hold.extends_to else { return Ok(Err(Halt::AT_MAXIMUM)) };
     let (call, now) = (&ticket.call, tx.now());
     let counted = counted(ticket);
     let caps = limits::ceilings(tx, counted)?;
@@ -78,7 +101,12 @@ fn extend(
     let estimate = estimate(call, &ticket.target);
     let ask = hold_ask(call, &ticket.target, &estimate, figures);
     let next = ask.extend(hold.amount, hold.output_tokens, most);
-    let Ok(Some(extension)) = next else { return Ok(None) };
+    let extension = match next {
+        Ok(Ok(extension)) => extension,
+        Ok(Err(stuck)) => return Ok(Err(halt(stuck, &caps))),
+        // The price of so long an output overflows: the model cannot mean it.
+        Err(_) => return Ok(Err(Halt::AT_MAXIMUM)),
+    };
     let more = extension.amount - hold.amount;
     let place = reserve(tx, call, ticket.sight.wallet, more)?;
     limits::spend(tx, counted, (more, now))?;
@@ -90,7 +118,25 @@ fn extend(
         story.hold_ids.push(place.hold_id(now));
     }
     save(tx, ticket, &changing)?;
-    Ok(Some((extension, changing)))
+    Ok(Ok((extension, changing)))
+}
+
+/// The reason in the words of refusals, with the end of a cap's window.
+fn halt(stuck: Stuck, caps: &[(Ceiling, Timestamp)]) -> Halt {
+    let of = |reason| Halt { reason, limit_source: None, reset_at: None };
+    match stuck {
+        Stuck::ModelMaximum => Halt::AT_MAXIMUM,
+        Stuck::Balance => of(Reason::InsufficientBalance),
+        Stuck::MaxCost => of(Reason::MaxCostExceeded),
+        Stuck::Cap(source) => {
+            let cap = caps.iter().find(|(ceiling, _)| ceiling.source == source);
+            Halt {
+                limit_source: Some(source.name()),
+                reset_at: cap.map(|(_, ends)| *ends),
+                ..of(Reason::SpendCapReached)
+            }
+        }
+    }
 }
 
 pub(super) fn counted(ticket: &Ticket) -> Counted<'_> {

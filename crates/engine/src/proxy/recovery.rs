@@ -90,6 +90,7 @@ fn recover(tx: &mut Tx<'_>, id: domain::id::RequestId) -> Result<(), Error> {
         finish_reason: None,
         latency_ms: u64::try_from(tx.now().millis() - stored.started_at.millis()).unwrap_or(0),
         upstream_status: None,
+        reply: None,
     };
     settle(tx, &request, &mut story, &end)?;
     Ok(())

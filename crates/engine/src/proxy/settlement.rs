@@ -22,7 +22,7 @@ use store::proxy_requests::{self, StoredRequest};
 use super::limits::{self, Counted};
 use super::story::{ChargeStory, Status, Story, UsageStory};
 use super::telling::Teller;
-use super::{Changing, End, Outcome, Settled, Ticket};
+use super::{Changing, End, Outcome, Settled, Ticket, replay};
 use crate::error::Error;
 use crate::run::Engine;
 
@@ -41,7 +41,9 @@ impl Engine {
                 holds: &holds,
                 cause: &call.cause,
             };
-            settle(tx, &request, &mut story, &end)
+            let settled = settle(tx, &request, &mut story, &end)?;
+            replay::keep(tx, end.reply.as_ref(), &settled)?;
+            Ok(settled)
         })
         .await
     }
@@ -119,7 +121,7 @@ pub(super) fn settle(
 fn is_charged(end: &End) -> bool {
     match end.outcome {
         Outcome::Completed { .. } => true,
-        Outcome::Canceled | Outcome::Failed { .. } => end.has_output || end.usage.is_some(),
+        Outcome::Canceled { .. } | Outcome::Failed { .. } => end.has_output || end.usage.is_some(),
     }
 }
 
@@ -158,7 +160,7 @@ fn finish(story: &mut Story, end: &End, now: Timestamp) {
             story.status = Status::Completed;
             story.cut = cut;
         }
-        Outcome::Canceled => story.status = Status::Canceled,
+        Outcome::Canceled { .. } => story.status = Status::Canceled,
         Outcome::Failed { code, http_status } => {
             story.status = Status::Failed;
             story.error_code = Some(code.to_owned());
@@ -306,8 +308,8 @@ fn tell_end(
                 (event.data(data, named), named.subject())
             })
         }
-        Outcome::Canceled => {
-            let event = Canceled { canceled_by: "client", metered };
+        Outcome::Canceled { by } => {
+            let event = Canceled { canceled_by: by.name(), metered };
             teller.tell(tx, EventType::PAYWALL_PROXY_REQUEST_CANCELED, |data, named| {
                 (event.data(data, named), named.subject())
             })

@@ -1,4 +1,5 @@
-//! What falls due by itself: lots that expire, holds that reach their deadline, notices of expiry.
+//! What falls due by itself: lots that expire, holds that reach their deadline, notices of expiry,
+//! kept answers that end.
 //!
 //! A row is due by the environment's clock. Acting on it is a command like any other, so a step
 //! that runs twice, or at the same time as a charge, changes nothing twice.
@@ -27,6 +28,10 @@ impl Engine {
                 return Ok(ran);
             }
             ran += due.len();
+            let (replies, due) = due.into_iter().partition::<Vec<_>, _>(is_reply);
+            if !replies.is_empty() {
+                self.change(scope, move |tx| empty_replies(tx, &replies)).await?;
+            }
             for timer in due {
                 self.change(scope, move |tx| run(tx, &timer)).await?;
             }
@@ -49,6 +54,20 @@ fn run(tx: &mut Tx<'_>, timer: &Timer) -> Result<(), Error> {
     }
     let scope = tx.scope();
     timers::disarm(tx.write()?, scope.env, timer)?;
+    Ok(())
+}
+
+fn is_reply(timer: &Timer) -> bool {
+    timer.kind == timers::REPLY
+}
+
+/// Many at a time: there may be one for each request of a week ago.
+fn empty_replies(tx: &mut Tx<'_>, due: &[Timer]) -> Result<(), Error> {
+    let scope = tx.scope();
+    for timer in due {
+        store::replies::empty(tx.write()?, &scope, timer.reference)?;
+        timers::disarm(tx.write()?, scope.env, timer)?;
+    }
     Ok(())
 }
 

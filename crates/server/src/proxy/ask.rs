@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use axum::http::HeaderMap;
 use domain::amount::Amount;
 use domain::id::RequestId;
+use domain::ledger::entry::KeyUse;
 use domain::paywall::{BlockStyle, parse_charge_amount};
 use domain::proxy::ask::{Ask, AskError};
 use domain::proxy::usage::Protocol;
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 
 use super::endpoint;
 use crate::http::call::Call;
-use crate::http::paywall_calls::{Named, named, wanted_style};
+use crate::http::paywall_calls::{Named, key_of, named, wanted_style};
 
 /// What is kept of the request beside what the engine takes.
 pub struct Front {
@@ -30,6 +31,8 @@ pub struct Front {
     pub query: String,
     /// What the request itself says of how to refuse it.
     pub wanted: Option<BlockStyle>,
+    /// `Idempotency-Key`
+    pub key: Option<KeyUse>,
     pub began: Instant,
 }
 
@@ -42,8 +45,6 @@ pub fn read(call: &Call, protocol: Protocol) -> Result<(Asked, Named), Error> {
     let paywall = call.paywall()?;
     let ask = Ask::read(protocol, &call.body).map_err(|error| refused(&error))?;
     let named = named(call, ask.user.as_deref())?;
-    // The key's form is checked here; answers of the proxy are not kept under it.
-    call.key_use(None)?;
     let front = Front {
         request: call.request,
         scope: call.scope,
@@ -54,6 +55,7 @@ pub fn read(call: &Call, protocol: Protocol) -> Result<(Asked, Named), Error> {
         body: call.body.clone(),
         query: call.query_text().to_owned(),
         wanted: wanted_style(call)?,
+        key: key_of(call, &named.user)?,
         began: Instant::now(),
     };
     let mut cause = call.cause();

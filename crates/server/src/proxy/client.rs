@@ -10,8 +10,9 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Response};
 use engine::Error;
 use hyper::body::Frame;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use crate::http::answer::Answer;
 
@@ -106,11 +107,20 @@ impl Client {
         before.answer(Ok(Answer::Raw(Box::new(head.map(|()| Body::new(body))))));
     }
 
-    /// Waits until there is room; a client that has not read by the deadline has left.
-    pub async fn send(&mut self, sent: Sent, deadline: Instant) {
-        if let Client::Reading(sender) = self
-            && !matches!(timeout_at(deadline, sender.send(sent)).await, Ok(Ok(())))
-        {
+    /// Waits until there is room; a client that has not read by the end of `patience` has left.
+    pub async fn send(&mut self, sent: Sent, patience: impl Future<Output = ()>) {
+        let Client::Reading(sender) = self else { return };
+        let sent = match sender.try_send(sent) {
+            Ok(()) => return,
+            Err(TrySendError::Closed(_)) => return self.leave(),
+            Err(TrySendError::Full(sent)) => sent,
+        };
+        let was_sent = tokio::select! {
+            biased;
+            done = sender.send(sent) => done.is_ok(),
+            () = patience => false,
+        };
+        if !was_sent {
             self.leave();
         }
     }

@@ -10,18 +10,19 @@ use bytes::BytesMut;
 use domain::proxy::count::tokens_of_bytes;
 use domain::proxy::usage::{self, Answer as Said};
 use domain::time::Timestamp;
-use engine::Error;
-use engine::proxy::{Admission, End, Outcome, Settled, Ticket};
+use engine::proxy::replay::Claim;
+use engine::proxy::{Admission, CanceledBy, End, Outcome, Settled, Ticket};
+use engine::{Class, Error, Fault};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::ask::{Asked, Front};
 use super::client::Client;
 use super::failure::{Failure, Refused};
 use super::pump::Pump;
-use super::{answer, blocked, forward};
+use super::{answer, blocked, forward, replay};
 use crate::app::App;
 use crate::http::answer::Answer;
 use crate::ports::provider_client::{Answered, Reading, Unreached};
@@ -30,6 +31,8 @@ use crate::ports::provider_client::{Answered, Reading, Unreached};
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(10);
+/// What a request may still take when the process stops.
+pub const STOP_GRACE: Duration = Duration::from_secs(5);
 /// A hold lives this much longer than request and drain (paywalls 17.4).
 const HOLD_GRACE: Duration = Duration::from_mins(1);
 
@@ -37,6 +40,8 @@ pub struct Exchange {
     pub app: App,
     pub front: Front,
     pub ticket: Arc<Ticket>,
+    /// Of the request's idempotency key.
+    pub claim: Option<Claim>,
     /// The whole request ends here.
     pub deadline: Instant,
 }
@@ -45,6 +50,15 @@ pub struct Exchange {
 enum Got {
     Plain { status: StatusCode, headers: HeaderMap, body: Bytes },
     Stream(Answered),
+}
+
+/// Why there is no answer.
+enum Without {
+    Failure(Failure),
+    /// The client has gone, and nothing came while it was waited for.
+    Client,
+    /// The process stops.
+    Time,
 }
 
 /// Some providers tell an error with status 200.
@@ -58,16 +72,24 @@ struct MayFail<'a> {
 pub async fn run(app: App, asked: Asked, sender: oneshot::Sender<Result<Answer, Error>>) {
     let Asked { call, front } = asked;
     let client = Client::Waiting(sender);
+    let claim = match replay::claim(&app, &front).await {
+        Ok(claim) => claim,
+        Err(answer) => return client.answer(answer),
+    };
     match app.engine.admit(call).await {
-        Err(error) => client.answer(Err(error)),
+        Err(error) => {
+            drop(claim);
+            client.answer(Err(error));
+        }
         Ok(Admission::Blocked(refusal)) => {
+            drop(claim);
             let at = app.engine.now(&front.scope);
             client.answer(Ok(blocked::answer(&front, &refusal, at)));
         }
         Ok(Admission::Admitted(ticket)) => {
             let seconds = front.paywall.paywall.limits.request_seconds;
             let deadline = front.began + Duration::from_secs(seconds);
-            Exchange { app, front, ticket, deadline }.carry(client).await;
+            Exchange { app, front, ticket, claim, deadline }.carry(client).await;
         }
     }
 }
@@ -77,17 +99,30 @@ impl Exchange {
         if client.is_gone() {
             return self.cancel().await;
         }
-        let work = timeout_at(self.deadline, self.ask_provider());
-        match client.unless_left(self.drain(), work).await {
-            None => self.cancel().await,
-            Some(Err(_)) => self.fail(&Unreached::Slow.into(), client).await,
-            Some(Ok(Err(failure))) => self.fail(&failure, client).await,
-            Some(Ok(Ok(Got::Stream(answered)))) => {
+        match self.answered(&mut client).await {
+            Err(Without::Client) => self.cancel().await,
+            Err(Without::Time) => self.shut_down(client).await,
+            Err(Without::Failure(failure)) => self.fail(&failure, client).await,
+            Ok(Got::Stream(answered)) => {
                 Box::pin(Pump::new(self, answered, client).run()).await;
             }
-            Some(Ok(Ok(Got::Plain { status, headers, body }))) => {
+            Ok(Got::Plain { status, headers, body }) => {
                 self.deliver((status, headers, body), client).await;
             }
+        }
+    }
+
+    async fn answered(&self, client: &mut Client) -> Result<Got, Without> {
+        let work = timeout_at(self.deadline, self.ask_provider());
+        let came = tokio::select! {
+            biased;
+            came = client.unless_left(self.drain(), work) => came,
+            () = stopped(self.app.stopping(), STOP_GRACE) => return Err(Without::Time),
+        };
+        match came {
+            None => Err(Without::Client),
+            Some(Err(_)) => Err(Without::Failure(Unreached::Slow.into())),
+            Some(Ok(answered)) => answered.map_err(Without::Failure),
         }
     }
 
@@ -145,15 +180,18 @@ impl Exchange {
         let Some(said) = said.filter(|said| !is_error(said, &body)) else {
             return self.fail(&Failure::BadAnswer { status: status.as_u16() }, client).await;
         };
-        let outcome =
-            if client.is_gone() { Outcome::Canceled } else { Outcome::Completed { cut: false } };
-        match self.settle(self.end(outcome, said, status)).await {
+        let by = CanceledBy::Client;
+        let whole = Outcome::Completed { cut: false };
+        let outcome = if client.is_gone() { Outcome::Canceled { by } } else { whole };
+        let mut head = answer::head(&headers, &self.ticket, self.now());
+        let end = self.with_plain(self.end(outcome, said, status), (status, &head, &body));
+        match self.settle(end).await {
             Err(error) => client.answer(Err(error)),
             Ok(settled) => {
                 let mut response = Response::new(Body::from(body));
                 *response.status_mut() = status;
-                *response.headers_mut() = answer::head(&headers, &self.ticket, self.now());
-                answer::put_settled(response.headers_mut(), &settled);
+                answer::put_settled(&mut head, &settled);
+                *response.headers_mut() = head;
                 client.answer(Ok(Answer::Raw(Box::new(response))));
             }
         }
@@ -170,6 +208,7 @@ impl Exchange {
             finish_reason: said.finish_reason,
             latency_ms: self.latency_ms(),
             upstream_status: Some(status.as_u16()),
+            reply: None,
         }
     }
 
@@ -185,6 +224,7 @@ impl Exchange {
             finish_reason: None,
             latency_ms: self.latency_ms(),
             upstream_status,
+            reply: None,
         }
     }
 
@@ -194,7 +234,17 @@ impl Exchange {
 
     /// The client has gone, and nothing came.
     async fn cancel(self) {
-        self.settle_stubbornly(|| self.bare_end(Outcome::Canceled, None)).await;
+        let canceled = Outcome::Canceled { by: CanceledBy::Client };
+        self.settle_stubbornly(|| self.bare_end(canceled.clone(), None)).await;
+    }
+
+    /// The process stops before any output.
+    pub async fn shut_down(&self, client: Client) {
+        let by = if client.is_gone() { CanceledBy::Client } else { CanceledBy::Shutdown };
+        let canceled = Outcome::Canceled { by };
+        self.settle_stubbornly(|| self.bare_end(canceled.clone(), None)).await;
+        let message = "the server is stopping; send the request again";
+        client.answer(Err(Fault::new(Class::Unavailable, "service_unavailable", message).into()));
     }
 
     /// Before any output: nothing is charged.
@@ -213,7 +263,11 @@ impl Exchange {
     }
 
     pub async fn settle(&self, end: End) -> Result<Settled, Error> {
-        self.app.engine.settle(&self.ticket, end).await
+        let settled = self.app.engine.settle(&self.ticket, end).await?;
+        if let Some(claim) = &self.claim {
+            claim.release();
+        }
+        Ok(settled)
     }
 
     /// Tries until the hold's own deadline, when the sweeper takes it.
@@ -235,6 +289,12 @@ impl Exchange {
             wait = (wait * 2).min(RETRY_MAX);
         }
     }
+}
+
+/// Ends so long after the process was told to stop.
+pub async fn stopped(mut stopping: watch::Receiver<bool>, grace: Duration) {
+    drop(stopping.wait_for(|stopping| *stopping).await);
+    sleep(grace).await;
 }
 
 fn is_stream(headers: &HeaderMap) -> bool {

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use domain::id::RequestId;
 use domain::proxy::blocked::{Notice, Settled as Comment};
 use domain::proxy::hold::Hold;
+use domain::proxy::reason::Reason;
 use domain::proxy::stream::{Next, Step, StreamMeter};
 use domain::proxy::vector::{Class, Quantities};
 use engine::Error;
-use engine::proxy::{End, Outcome, Settled};
+use engine::proxy::replay::Keeping;
+use engine::proxy::{CanceledBy, End, Grown, Halt, Outcome, Settled};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,8 +22,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::answer;
 use super::client::{Client, Sent};
-use super::exchange::Exchange;
+use super::exchange::{Exchange, STOP_GRACE, stopped};
 use super::failure::Failure;
+use super::replay::Sending;
 use super::under_way::Entry;
 use crate::ports::provider_client::{Answered, Reading, Unreached};
 
@@ -33,10 +37,8 @@ const EXTEND_AT_PERCENT: u64 = 70;
 const READS_AT_ONCE: usize = 32;
 /// For the end of a body whose last event has come, so that its connection can be kept.
 const TAIL_MAX: Duration = Duration::from_secs(1);
-/// What a stream may still take when the process stops.
-const STOP_GRACE: Duration = Duration::from_secs(5);
 
-type Extending = Pin<Box<dyn Future<Output = Result<Option<Hold>, Error>> + Send>>;
+type Extending = Pin<Box<dyn Future<Output = Result<Grown, Error>> + Send>>;
 
 /// Whether the hold can grow.
 enum Growth {
@@ -54,11 +56,17 @@ pub struct Pump {
     client: Client,
     hold: Hold,
     growth: Growth,
+    /// Why it cannot.
+    halt: Halt,
     /// That a charge will follow is told, or being told.
     opened: Option<JoinHandle<()>>,
     entry: Entry,
     deadline: Instant,
     stopping: watch::Receiver<bool>,
+    /// The process stops, and this stream with it.
+    stops_at: Option<Instant>,
+    /// What was sent, where a key shall give it again.
+    sent: Option<Sending>,
 }
 
 /// What comes next from the provider, or instead of it.
@@ -68,6 +76,8 @@ enum Read {
     Broken(Unreached),
     /// Nobody has read for as long as it is drained.
     Drained,
+    /// The process stops.
+    Stopped,
 }
 
 /// How the stream ended.
@@ -77,6 +87,7 @@ enum Ending {
     Cut,
     Broken(Failure),
     Left,
+    Stopped,
 }
 
 impl Pump {
@@ -91,10 +102,13 @@ impl Pump {
             client,
             hold,
             growth: Growth::Idle,
+            halt: Halt::AT_MAXIMUM,
             opened: None,
             entry: exchange.app.under_way.enter(&exchange.ticket),
             deadline: exchange.deadline,
             stopping: exchange.app.stopping(),
+            stops_at: None,
+            sent: None,
             exchange,
         }
     }
@@ -107,6 +121,9 @@ impl Pump {
         match ending {
             Ending::Broken(failure) if self.client.is_waiting() => {
                 self.exchange.fail(&failure, self.client).await;
+            }
+            Ending::Stopped if self.client.is_waiting() => {
+                self.exchange.shut_down(self.client).await;
             }
             ending => self.end(ending).await,
         }
@@ -142,6 +159,7 @@ impl Pump {
             }
             Read::Broken(unreached) => return Some(Ending::Broken(unreached.into())),
             Read::Drained => return Some(Ending::Left),
+            Read::Stopped => return Some(Ending::Stopped),
         };
         let Ok(mut step) = step else { return Some(self.unreadable()) };
         loop {
@@ -184,18 +202,22 @@ impl Pump {
         loop {
             let drained_at = self.client.gone_at().map(|at| at + self.exchange.drain());
             let until = idle_at.min(self.deadline).min(drained_at.unwrap_or(quiet_at));
+            let until = self.stops_at.map_or(until, |at| at.min(until));
             tokio::select! {
                 biased;
                 next = self.body.next() => return Read::of(next),
                 extended = extended(&mut self.growth) => self.apply(extended),
                 () = self.client.left() => self.client.leave(),
-                () = stopped(&mut self.stopping), if !is_soon(self.deadline) => {
-                    self.deadline = self.deadline.min(Instant::now() + STOP_GRACE);
+                () = stops(&mut self.stopping), if self.stops_at.is_none() => {
+                    self.stops_at = Some(Instant::now() + STOP_GRACE);
                 }
                 () = sleep_until(until) => {
                     let now = Instant::now();
                     if drained_at.is_some_and(|at| at <= now) {
                         return Read::Drained;
+                    }
+                    if self.stops_at.is_some_and(|at| at <= now) {
+                        return Read::Stopped;
                     }
                     if now >= idle_at.min(self.deadline) {
                         return Read::Broken(Unreached::Slow);
@@ -231,20 +253,32 @@ impl Pump {
         if self.client.is_waiting() {
             self.begin();
         }
-        self.client.send(Sent::Pieces(pieces), self.deadline).await;
+        if let Some(sent) = &mut self.sent {
+            for piece in &pieces {
+                sent.add(piece);
+            }
+        }
+        self.client.send(Sent::Pieces(pieces), patience(self.deadline, &self.stopping)).await;
     }
 
     fn begin(&mut self) {
         let mut head = Response::new(());
         *head.status_mut() = self.status;
+        *head.headers_mut() = self.head();
+        if self.exchange.claim.is_some() {
+            self.sent = Some(Sending::begun(head.headers()));
+        }
+        self.client.begin(head);
+    }
+
+    fn head(&self) -> HeaderMap {
         let mut headers = answer::head(&self.headers, &self.exchange.ticket, self.exchange.now());
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         if self.takes_trailers() {
             headers.insert(header::TRAILER, HeaderValue::from_static("x-paywall-status"));
         }
-        *head.headers_mut() = headers;
-        self.client.begin(head);
+        headers
     }
 
     fn takes_trailers(&self) -> bool {
@@ -252,15 +286,15 @@ impl Pump {
         te.is_some_and(|te| te.to_ascii_lowercase().contains("trailers"))
     }
 
-    fn can_extend(&self) -> bool {
+    fn may_grow(&self) -> bool {
         let most = self.hold.extends_to.unwrap_or_default();
-        matches!(self.growth, Growth::Idle) && self.hold.output_tokens < most
+        self.hold.output_tokens < most && !self.client.is_gone()
     }
 
     /// In the background, before it is needed.
     fn extend_early(&mut self) {
         let is_due = self.meter.has_used_percent(EXTEND_AT_PERCENT);
-        if is_due && self.can_extend() && !self.client.is_gone() {
+        if is_due && matches!(self.growth, Growth::Idle) && self.may_grow() {
             self.extend();
         }
     }
@@ -272,31 +306,42 @@ impl Pump {
         self.growth = Growth::Running(Box::pin(work));
     }
 
-    /// Whether the hold pays for so many tokens now.
+    /// Whether the hold pays for so many tokens now. It is asked for once more: money may have come
+    /// since it could not grow in the background, and what holds it now is the reason to tell.
     async fn extend_to(&mut self, tokens: u64) -> bool {
-        while self.hold.budget_tokens() < tokens {
-            if self.can_extend() && !self.client.is_gone() {
-                self.extend();
-            }
-            if !matches!(self.growth, Growth::Running(_)) {
-                return false;
-            }
+        if let Growth::Running(_) = self.growth {
             let extended = extended(&mut self.growth).await;
             self.apply(extended);
+        }
+        while self.hold.budget_tokens() < tokens {
+            if !self.may_grow() {
+                self.halt = Halt::AT_MAXIMUM;
+                return false;
+            }
+            self.extend();
+            let extended = extended(&mut self.growth).await;
+            self.apply(extended);
+            if let Growth::Over = self.growth {
+                return false;
+            }
         }
         true
     }
 
-    fn apply(&mut self, extended: Result<Option<Hold>, Error>) {
+    fn apply(&mut self, extended: Result<Grown, Error>) {
         self.growth = Growth::Over;
         match extended {
-            Ok(Some(hold)) => {
+            Ok(Ok(hold)) => {
                 self.growth = Growth::Idle;
                 self.hold = hold;
                 self.meter.set_budget(hold.budget_tokens());
             }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "a hold was not extended"),
+            Ok(Err(halt)) => self.halt = halt,
+            Err(error) => {
+                self.halt = Halt { reason: Reason::InsufficientBalance, ..Halt::AT_MAXIMUM };
+                self.halt.limit_source = None;
+                tracing::warn!(%error, "a hold was not extended");
+            }
         }
     }
 
@@ -311,7 +356,8 @@ impl Pump {
         }
         match &ending {
             Ending::Cut => self.send_cut().await,
-            Ending::Broken(_) => self.send_broken().await,
+            Ending::Broken(_) => self.send_broken("the provider's answer broke off").await,
+            Ending::Stopped => self.send_broken("the server is stopping").await,
             Ending::Whole | Ending::Left => {}
         }
         let settled = self.settle(self.summary(outcome.clone())).await;
@@ -327,14 +373,23 @@ impl Pump {
     fn outcome(&self, ending: &Ending) -> Outcome {
         let failed =
             Outcome::Failed { code: "stream_interrupted", http_status: Some(self.status.as_u16()) };
+        let canceled = Outcome::Canceled { by: CanceledBy::Client };
         match ending {
             Ending::Broken(_) => failed,
             Ending::Whole if self.meter.seen().failed => failed,
-            Ending::Left => Outcome::Canceled,
-            Ending::Whole | Ending::Cut if self.client.is_gone() => Outcome::Canceled,
+            Ending::Stopped => Outcome::Canceled { by: self.stopped_by() },
+            Ending::Left => canceled,
+            Ending::Whole | Ending::Cut if self.client.is_gone() => canceled,
             Ending::Whole => Outcome::Completed { cut: false },
             Ending::Cut => Outcome::Completed { cut: true },
         }
+    }
+
+    /// A client that had left before the process was told to stop has ended the request itself.
+    fn stopped_by(&self) -> CanceledBy {
+        let (gone, stops) = (self.client.gone_at(), self.stops_at);
+        let left = gone.zip(stops).is_some_and(|(gone, stops)| gone + STOP_GRACE < stops);
+        if left { CanceledBy::Client } else { CanceledBy::Shutdown }
     }
 
     /// A client is not kept waiting for a ledger that cannot be written.
@@ -356,7 +411,6 @@ impl Pump {
         let finish_reason =
             if was_cut { Some("length".to_owned()) } else { seen.finish_reason.clone() };
         End {
-            outcome,
             usage: seen.usage,
             counted_output_tokens: self.meter.output_tokens(),
             has_output: seen.output_bytes > 0,
@@ -365,23 +419,31 @@ impl Pump {
             finish_reason,
             latency_ms: self.exchange.latency_ms(),
             upstream_status: Some(self.status.as_u16()),
+            reply: self.reply(&outcome),
+            outcome,
         }
+    }
+
+    /// Of a stream that ended well, with the last bytes that are not sent yet.
+    fn reply(&self, outcome: &Outcome) -> Option<Keeping> {
+        let Outcome::Completed { cut } = *outcome else { return None };
+        self.exchange.claim.as_ref()?;
+        let unsent = || Sending::begun(&self.head());
+        let (sent, last) = (self.sent.as_ref(), self.last(cut));
+        let last = move |settled: &Settled| last.pieces(settled).concat();
+        self.exchange.keep_stream(self.status, sent.unwrap_or(&unsent()), last)
     }
 
     /// A well-formed end in the provider's place.
     async fn send_cut(&mut self) {
-        let link = match self.exchange.app.engine.stream_cut(&self.exchange.ticket).await {
-            Ok(link) => link,
-            Err(error) => {
-                tracing::warn!(%error, "a cut stream was not told");
-                None
-            }
-        };
+        let link = self.tell_cut().await;
         let notice = Notice {
             status: "cut",
-            reason: "insufficient_balance",
+            reason: self.halt.reason.name(),
             request_id: self.exchange.front.request,
             action_url: link.as_deref(),
+            limit_source: self.halt.limit_source,
+            reset_at: self.halt.reset_at,
             ..Notice::default()
         };
         let (tokens, open_block) = (self.meter.output_tokens(), self.meter.seen().open_block);
@@ -393,34 +455,65 @@ impl Pump {
         self.send(vec![end.into()]).await;
     }
 
+    /// Money that ended is told, with the link to bring more; a limit on spending is not.
+    async fn tell_cut(&mut self) -> Option<String> {
+        if self.halt.reason != Reason::InsufficientBalance {
+            return None;
+        }
+        let told = self.exchange.app.engine.stream_cut(&self.exchange.ticket).await;
+        told.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a cut stream was not told");
+            None
+        })
+    }
+
     /// So that nobody takes a broken answer for a whole one.
-    async fn send_broken(&mut self) {
+    async fn send_broken(&mut self, words: &str) {
         let reply = self.exchange.front.reply(self.exchange.now());
-        let words = "the provider's answer broke off";
         let broken = reply.broken("stream_interrupted", words);
         self.send(vec![broken.into()]).await;
     }
 
+    fn last(&self, cut: bool) -> Last {
+        let reply = self.exchange.front.reply(self.exchange.now());
+        let own = || Bytes::from_static(reply.last_line());
+        Last {
+            status: if cut { "cut" } else { answer::status(&self.hold) },
+            request: self.exchange.front.request,
+            line: self.meter.last_line().filter(|_| !cut).unwrap_or_else(own),
+        }
+    }
+
     async fn send_last(&mut self, cut: bool, settled: &Settled) {
-        let status = if cut { "cut" } else { answer::status(&self.hold) };
+        let pieces = self.last(cut).pieces(settled);
+        self.send(pieces).await;
+        if cut && self.takes_trailers() {
+            let status = HeaderValue::from_static("cut");
+            let trailers = [(header::HeaderName::from_static("x-paywall-status"), status)];
+            let trailers = Sent::Trailers(trailers.into_iter().collect());
+            self.client.send(trailers, patience(self.deadline, &self.stopping)).await;
+        }
+    }
+}
+
+/// What ends a stream, once it is settled.
+struct Last {
+    status: &'static str,
+    request: RequestId,
+    line: Bytes,
+}
+
+impl Last {
+    fn pieces(&self, settled: &Settled) -> Vec<Bytes> {
         let comment = Comment {
-            status,
-            request_id: self.exchange.front.request,
+            status: self.status,
+            request_id: self.request,
             cost: Some(settled.amount),
             balance: Some(settled.available),
             activity_id: settled.activity,
             estimated: settled.estimated,
         };
-        let reply = self.exchange.front.reply(self.exchange.now());
-        let own = || Bytes::from_static(reply.last_line());
-        let last = self.meter.last_line().filter(|_| !cut).unwrap_or_else(own);
-        self.send(vec![comment.comment().into(), last]).await;
-        if cut && self.takes_trailers() {
-            let status = HeaderValue::from_static("cut");
-            let trailers = [(header::HeaderName::from_static("x-paywall-status"), status)];
-            let trailers = Sent::Trailers(trailers.into_iter().collect());
-            self.client.send(trailers, self.deadline).await;
-        }
+        vec![comment.comment().into(), self.line.clone()]
     }
 }
 
@@ -435,17 +528,21 @@ impl Read {
 }
 
 /// Waits for the extension under way; for ever where there is none.
-async fn extended(growth: &mut Growth) -> Result<Option<Hold>, Error> {
+async fn extended(growth: &mut Growth) -> Result<Grown, Error> {
     match growth {
         Growth::Running(extending) => extending.await,
         Growth::Idle | Growth::Over => std::future::pending().await,
     }
 }
 
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
+async fn stops(stopping: &mut watch::Receiver<bool>) {
     drop(stopping.wait_for(|stopping| *stopping).await);
 }
 
-fn is_soon(deadline: Instant) -> bool {
-    deadline <= Instant::now() + STOP_GRACE
+/// How long a client that does not read is waited for.
+async fn patience(deadline: Instant, stopping: &watch::Receiver<bool>) {
+    tokio::select! {
+        () = sleep_until(deadline) => {}
+        () = stopped(stopping.clone(), STOP_GRACE) => {}
+    }
 }

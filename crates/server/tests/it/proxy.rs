@@ -6,6 +6,8 @@ mod leaving;
 mod parallel;
 mod plain;
 mod refunds;
+mod replay;
+mod shutdown;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -186,6 +188,11 @@ impl Got {
 
     fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The code of an error.
+    fn error(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
     }
 
     fn json(&self) -> Value {

@@ -9,6 +9,7 @@ use crate::amount::Amount;
 use crate::paywall::{Limits, OnShort};
 use crate::proxy::ask::Ask;
 use crate::proxy::estimate::Estimate;
+use crate::proxy::hold::Stuck;
 use crate::proxy::hold::{
     CapSource, Ceiling, Clamped, Extension, Funds, Hold, HoldAsk, Short, ShortReason,
 };
@@ -131,10 +132,15 @@ fn a_stream_without_a_cap_holds_a_step_and_may_grow() {
     let last = extend(&after, held.grown(larger)).unwrap();
     assert_eq!(last.output_tokens, 9_000, "all that is left");
     after.funds.available = Amount::ZERO;
-    assert_eq!(extend(&after, held.grown(last)), None);
+    assert_eq!(extend(&after, held.grown(last)), Err(Stuck::Balance));
     after.funds.available = amount("5000");
     after.max_cost = Some(amount("9000"));
-    assert_eq!(extend(&after, held.grown(last)), None, "an extension obeys the maximum");
+    assert_eq!(extend(&after, held.grown(last)), Err(Stuck::MaxCost));
+    after.caps = vec![Ceiling { source: CapSource::UserDay, rest: Amount::ZERO }];
+    assert_eq!(extend(&after, held.grown(last)), Err(Stuck::Cap(CapSource::UserDay)));
+    let longest = held.grown(Extension { output_tokens: 10_000, ..last });
+    (after.caps, after.max_cost) = (Vec::new(), None);
+    assert_eq!(extend(&after, longest), Err(Stuck::ModelMaximum));
     let whole = held.grown(Extension { output_tokens: 10_000, ..last });
     assert_eq!(whole.budget_tokens(), 80_000, "the model itself ends at its maximum");
 }

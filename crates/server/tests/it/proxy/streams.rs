@@ -129,6 +129,40 @@ async fn a_stream_is_cut_where_the_money_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cut_says_which_limit_it_was() {
+    let steps = json!({ "streamStepTokens": 16 });
+    let cap = json!({ "limits": steps, "caps": { "userDay": "0.0005" } });
+    let cases = [
+        (cap, None, "spend_cap_reached", json!("user_day")),
+        (json!({ "limits": steps }), Some("0.0005"), "max_cost_exceeded", Value::Null),
+    ];
+    for (settings, max_cost, reason, source) in cases {
+        let wall = Wall::with(&settings).await;
+        wall.deposit("ann", "1").await;
+        let body = chat("[words 3000] [burst 5]", &json!({ "stream": true })).to_string();
+        let mut request = wall.request(CHAT, body);
+        if let Some(most) = max_cost {
+            request = request.header("x-paywall-max-cost", most);
+        }
+        let got = Got::of(request.send().await.unwrap()).await;
+        assert!(got.is_done(), "{}", got.text);
+        assert_eq!(got.comment()["status"], "cut", "{reason}");
+        let told = got.chunks().pop().unwrap()["paywall"].clone();
+        assert_eq!((&told["reason"], &told["limitSource"]), (&json!(reason), &source), "{told}");
+        assert_eq!(told["actionUrl"], Value::Null);
+        assert_eq!(told["resetAt"].is_string(), reason == "spend_cap_reached", "{told}");
+        let order = [
+            "proxy.request.started",
+            "usage.charge.deferred",
+            "proxy.request.completed",
+            "usage.charge.created",
+        ];
+        assert_eq!(wall.told(), order);
+        assert!(wall.balance("ann").await.0 >= 1_000_000 - 500);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_short_balance_shortens_the_answer_and_says_so() {
     let wall = Wall::start().await;
     wall.deposit("ann", "0.0005").await;
