@@ -133,8 +133,9 @@ fn find_request(
             most: charge.amount - charge.uncollected,
             request: Some(id),
         }),
-        None if story.status == RequestStatus::Open => {
-            let message = "the request is still under way: refund it when it has ended";
+        // A charge that was announced follows, at the latest with its batch.
+        None if story.status == RequestStatus::Open || story.deferred => {
+            let message = "the request is not charged yet: refund it when it is";
             Err(Error::conflict("request_open", message))
         }
         None => Err(Refusal::AlreadyRefunded.into()),
@@ -214,4 +215,112 @@ fn note(tx: &mut Tx<'_>, part: Part, places: &[Place]) -> Result<(Moved, Amount)
         first = first.or(Some(row));
     }
     Ok((first.ok_or_else(|| Error::not_found("refund"))?, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::id::Ulid;
+    use domain::scope::Cause;
+    use serde_json::json;
+
+    use super::*;
+    use crate::charges::{ChargeAsk, Charged};
+    use crate::deposits::{DepositAsk, Origin};
+    use crate::random::Random;
+    use crate::run::Settings;
+    use crate::seal::Seal;
+
+    /// A user who paid 10 with one charge.
+    struct Payer {
+        engine: Arc<Engine>,
+        scope: Scope,
+        ask: RefundAsk,
+        charge: Place,
+        _folder: tempfile::TempDir,
+    }
+
+    async fn payer() -> Payer {
+        let folder = tempfile::tempdir().unwrap();
+        let database = store::Database::open(&folder.path().join("farebox.db"), true).unwrap();
+        let (seal, random) = (Seal::none(), Random::seeded(1));
+        let settings = Settings { seal, random, public_url: "http://127.0.0.1".into() };
+        let engine = Engine::start(database, settings).unwrap();
+        let scope = engine.ensure_tenant("Test").await.unwrap();
+        let cause = Cause::schedule();
+        let body = json!({ "name": "Demo", "currency": "USD" });
+        let id = engine.create_paywall(scope, cause.clone(), body).await.unwrap().paywall.id;
+        let paywall = engine.find_paywall(&scope, id).unwrap();
+        let (user, amount) = (ExternalUser::parse("ann").unwrap(), Amount::units(10));
+        let (metadata, key) = (None, None);
+        let deposit = DepositAsk {
+            paywall: paywall.clone(),
+            user: user.clone(),
+            amount,
+            origin: Origin::Deposit,
+            expires_at: None,
+            metadata: None,
+            key: None,
+            cause: cause.clone(),
+        };
+        engine.deposit(scope, deposit).await.unwrap();
+        let charge = ChargeAsk {
+            paywall: paywall.clone(),
+            user,
+            amount,
+            metadata,
+            key,
+            cause: cause.clone(),
+        };
+        let Charged::Paid(paid) = engine.charge(scope, charge).await.unwrap() else {
+            unreachable!("there was enough")
+        };
+        let ask = RefundAsk {
+            paywall,
+            named: Named::Activity(paid.entry.id()),
+            user: None,
+            amount: None,
+            reason: None,
+            metadata: None,
+            key: None,
+            cause,
+        };
+        Payer { engine, scope, ask, charge: paid.entry.place, _folder: folder }
+    }
+
+    impl Payer {
+        /// (refunded, left) in whole units, or the refusal in words.
+        async fn refund(&self, part: (Option<u128>, i64), asked: Option<i64>) -> String {
+            let request = part.0.map(|no| RequestId(Ulid(no)));
+            let part = Part { charge: self.charge, most: Amount::units(part.1), request };
+            let ask = RefundAsk { amount: asked.map(Amount::units), ..self.ask.clone() };
+            let work = move |tx: &mut Tx<'_>| refund(tx, part, &ask);
+            match self.engine.change(self.scope, work).await {
+                Ok(refunded) => format!("{} left {}", refunded.credits, refunded.left),
+                Err(error) => error.to_string(),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn parts_of_a_charge_are_bounded_by_themselves_and_by_the_charge() {
+        let payer = payer().await;
+        let (one, two, whole) = ((Some(1), 3), (Some(2), 7), (None, 10));
+        let nothing = "nothing of it is left to refund";
+        let table = [
+            (one, Some(2), "2 left 1"),
+            (one, Some(2), "the refund of 2 exceeds the 1 that are left of the charge"),
+            (two, Some(1), "1 left 6"),
+            (one, None, "1 left 0"),
+            (one, None, nothing),
+            (whole, Some(4), "4 left 2"),
+            (two, None, "2 left 0"),
+            (whole, None, nothing),
+        ];
+        for (part, asked, expected) in table {
+            assert_eq!(payer.refund(part, asked).await, expected, "{part:?} {asked:?}");
+        }
+        let proof = payer.engine.verify(payer.scope).await.unwrap();
+        assert!(proof.balanced, "{:?}", proof.findings);
+        assert_eq!(proof.totals["USD"]["available"], Amount::units(10));
+    }
 }
