@@ -7,6 +7,7 @@ mod admission;
 mod aim;
 mod extension;
 mod limits;
+mod passing;
 mod recovery;
 pub mod replay;
 mod settlement;

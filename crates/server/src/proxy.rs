@@ -6,6 +6,7 @@ mod answer;
 mod ask;
 mod blocked;
 mod client;
+mod count_tokens;
 mod exchange;
 mod failure;
 mod forward;
@@ -43,7 +44,7 @@ pub fn routes() -> Routes {
         let work = move |app, call| serve(app, call, protocol);
         both(routes, (Method::POST, endpoint(protocol)), doc, work)
     });
-    routes.with_bodies_up_to(BODY_BYTES_MAX)
+    count_tokens::routes(routes).with_bodies_up_to(BODY_BYTES_MAX)
 }
 
 /// The path of a protocol's requests, here and at its provider.

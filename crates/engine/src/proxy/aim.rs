@@ -3,6 +3,8 @@
 use domain::proxy::reason::Reason;
 use domain::time::Timestamp;
 
+use store::paywalls::Stored;
+
 use super::{Call, Target};
 use crate::error::{Class, Error, Fault};
 use crate::offers::Offer;
@@ -12,8 +14,16 @@ pub(super) type Aim = Result<Target, Reason>;
 
 /// `Err`: nobody knows the model (404, no event).
 pub(super) fn aim(offer: &Offer, call: &Call, at: Timestamp) -> Result<Aim, Error> {
-    let market = offer.market(&call.paywall.paywall);
-    let name = &call.ask.model;
+    aim_at(offer, (&call.paywall, &call.ask.model), at)
+}
+
+/// As `aim`, for a model by its name.
+pub(super) fn aim_at(
+    offer: &Offer,
+    (paywall, name): (&Stored, &str),
+    at: Timestamp,
+) -> Result<Aim, Error> {
+    let market = offer.market(&paywall.paywall);
     let Some(route) = market.route(name, at) else {
         if offer.providers.is_empty() {
             return Ok(Err(Reason::ProviderNotConfigured));

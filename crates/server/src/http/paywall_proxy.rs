@@ -1,4 +1,4 @@
-//! The routes of providers (paywalls 6.1): known and guarded, and not built in this version.
+//! The route of providers (paywalls 6.1) that is known and guarded, and not built in this version.
 
 use axum::http::Method;
 use engine::Error;
@@ -8,12 +8,7 @@ use super::route::Routes;
 use super::spec::Doc;
 
 pub fn routes() -> Routes {
-    let table = [
-        (Method::POST, "/v1/responses", "createResponse"),
-        (Method::POST, "/v1/messages/count_tokens", "countTokens"),
-    ];
-    table.into_iter().fold(Routes::default(), |routes, (method, path, operation)| {
-        let doc = Doc::new("Proxy", operation, "Not built in this version");
-        both(routes, (method, path), doc, async |_, _| Err(Error::not_built("the proxy")))
-    })
+    let doc = Doc::new("Proxy", "createResponse", "Not built in this version");
+    let route = (Method::POST, "/v1/responses");
+    both(Routes::default(), route, doc, async |_, _| Err(Error::not_built("the proxy")))
 }

@@ -73,7 +73,7 @@ pub fn read(call: &Call, protocol: Protocol) -> Result<(Asked, Named), Error> {
     Ok((Asked { call, front }, named))
 }
 
-fn refused(error: &AskError) -> Error {
+pub fn refused(error: &AskError) -> Error {
     let param = if error.param.is_empty() { "body" } else { error.param };
     Error::invalid(param, format!("{param} {}", error.problem))
 }

@@ -146,31 +146,12 @@ impl Exchange {
         if status.is_success() && is_stream(&answered.headers) {
             return Ok(Got::Stream(answered));
         }
-        let body = self.whole(&mut answered.body, status).await?;
+        let body = whole(&mut answered.body, status, self.idle()).await?;
         let headers = answered.headers;
         if status.is_success() {
             return Ok(Got::Plain { status, headers, body });
         }
         Err(Failure::Refused(Box::new(Refused { status, headers, body })))
-    }
-
-    /// The whole body, within bounds. Mostly it comes in one piece, which is not copied.
-    async fn whole(&self, body: &mut Reading, status: StatusCode) -> Result<Bytes, Failure> {
-        let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
-        loop {
-            let piece = timeout(self.idle(), body.next()).await.map_err(|_| Unreached::Slow)?;
-            let Some(piece) = piece else { break };
-            let piece = piece?;
-            if first.len() + rest.len() + piece.len() > ANSWER_BYTES_MAX {
-                return Err(Failure::BadAnswer { status: status.as_u16() });
-            }
-            if first.is_empty() {
-                first = piece;
-            } else {
-                rest.extend_from_slice(&piece);
-            }
-        }
-        Ok(if rest.is_empty() { first } else { [&first[..], &rest].concat().into() })
     }
 
     /// Settles a plain answer, then passes it on.
@@ -289,6 +270,29 @@ impl Exchange {
             wait = (wait * 2).min(RETRY_MAX);
         }
     }
+}
+
+/// The whole body, within bounds. Mostly it comes in one piece, which is not copied.
+pub async fn whole(
+    body: &mut Reading,
+    status: StatusCode,
+    idle: Duration,
+) -> Result<Bytes, Failure> {
+    let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
+    loop {
+        let piece = timeout(idle, body.next()).await.map_err(|_| Unreached::Slow)?;
+        let Some(piece) = piece else { break };
+        let piece = piece?;
+        if first.len() + rest.len() + piece.len() > ANSWER_BYTES_MAX {
+            return Err(Failure::BadAnswer { status: status.as_u16() });
+        }
+        if first.is_empty() {
+            first = piece;
+        } else {
+            rest.extend_from_slice(&piece);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { [&first[..], &rest].concat().into() })
 }
 
 /// Ends so long after the process was told to stop.

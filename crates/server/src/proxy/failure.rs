@@ -153,6 +153,8 @@ impl Front {
 
     fn style_of_outage(&self) -> BlockStyle {
         match self.protocol {
+            // Who asks for errors gets errors.
+            _ if self.wanted == Some(BlockStyle::Error) => BlockStyle::Error,
             Protocol::Embeddings => BlockStyle::Error,
             _ => self.paywall.paywall.block.provider_style,
         }

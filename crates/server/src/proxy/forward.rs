@@ -17,7 +17,7 @@ use crate::ports::provider_client::Request;
 pub fn request(front: &Front, ticket: &Ticket) -> Option<Request> {
     let target = &ticket.target;
     Some(Request {
-        url: url(&target.provider, front),
+        url: url(&target.provider, endpoint(front.protocol), &front.query),
         headers: headers::for_provider(&front.headers, &target.secrets, front.protocol),
         body: body(front, ticket)?,
         connect: Duration::from_millis(target.provider.timeouts.connect_ms),
@@ -25,17 +25,18 @@ pub fn request(front: &Front, ticket: &Ticket) -> Option<Request> {
     })
 }
 
-fn url(provider: &Provider, front: &Front) -> String {
-    let path = endpoint(front.protocol).trim_start_matches("/v1");
+/// Our path at the provider, with the client's query.
+pub fn url(provider: &Provider, path: &str, query: &str) -> String {
+    let path = path.trim_start_matches("/v1");
     let mut url = format!("{}{path}", provider.base_url);
-    if !front.query.is_empty() {
+    if !query.is_empty() {
         url.push('?');
-        url.push_str(&front.query);
+        url.push_str(query);
     }
     url
 }
 
-fn first_byte(front: &Front, provider: &Provider) -> Duration {
+pub fn first_byte(front: &Front, provider: &Provider) -> Duration {
     let seconds = provider.timeouts.first_byte_seconds;
     Duration::from_secs(seconds.unwrap_or(front.paywall.paywall.limits.first_byte_seconds))
 }
@@ -55,13 +56,17 @@ fn body(front: &Front, ticket: &Ticket) -> Option<Bytes> {
     if asks_for_usage(front) {
         edits.push(Edit::IncludeUsage);
     }
-    let user = ask.user.as_deref().unwrap_or_default();
-    let hashed = hashed_user(front.paywall.paywall.id, user);
+    let hashed = hashed(front);
     edits.extend(user_edit(front, &hashed));
     if edits.is_empty() {
         return Some(front.body.clone());
     }
     edited(&front.body, &edits).ok().map(Bytes::from)
+}
+
+/// The user as a provider may know one.
+pub fn hashed(front: &Front) -> String {
+    hashed_user(front.paywall.paywall.id, front.ask.user.as_deref().unwrap_or_default())
 }
 
 /// Streams of the OpenAI family tell their usage only when asked.
@@ -84,7 +89,7 @@ fn caps(front: &Front, kind: ProviderKind, cap: Option<u64>) -> Vec<Edit<'static
 }
 
 /// Where the body names the user, the provider sees of it what the paywall wants.
-fn user_edit<'a>(front: &Front, hashed: &'a str) -> Option<Edit<'a>> {
+pub fn user_edit<'a>(front: &Front, hashed: &'a str) -> Option<Edit<'a>> {
     front.ask.user.as_ref()?;
     let in_metadata = front.protocol == Protocol::Messages;
     match front.paywall.paywall.forward_user {

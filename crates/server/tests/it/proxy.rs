@@ -1,6 +1,7 @@
 //! The paywalled proxy, against a provider that misbehaves on demand.
 
 mod blocked;
+mod count_tokens;
 mod failures;
 mod leaving;
 mod parallel;

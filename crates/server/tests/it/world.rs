@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use testkit::{TestApp, document};
 
 /// Calls that a provider answers.
-pub const PROXIED: [&str; 3] = ["/v1/chat/completions", "/v1/embeddings", "/v1/messages"];
+pub const PROXIED: [&str; 4] =
+    ["/v1/chat/completions", "/v1/embeddings", "/v1/messages", "/v1/messages/count_tokens"];
 
 /// A call that succeeded.
 pub struct Example {
@@ -305,6 +306,8 @@ impl World {
         let message = json!({ "model": "real/claude-haiku-4-5", "messages": said, "max_tokens": 9,
             "metadata": { "user_id": "bob" } });
         self.post(PROXIED[2], message).await;
+        let question = json!({ "model": "real/claude-haiku-4-5", "messages": said });
+        self.post(PROXIED[3], question).await;
         let list = self.get(&format!("{paywall}/requests")).await;
         let request = list["data"][0].as_object().unwrap();
         let id = request.get("requestId").or(request.get("id")).unwrap();

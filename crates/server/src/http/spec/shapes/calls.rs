@@ -118,6 +118,7 @@ pub const ALL: &[Line] = &[
     ("createChatCompletion", 200, "ChatAsk", "object or text/event-stream"),
     ("createCompletion", 200, "CompletionAsk", "object or text/event-stream"),
     ("createEmbedding", 200, "EmbeddingAsk", "object"),
+    ("countTokens", 200, "MessageAsk", "object"),
     ("createMessage", 200, "MessageAsk", "object or text/event-stream"),
     // A paywall's users
     ("getBalance", 200, "", "Balance"),
