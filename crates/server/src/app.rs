@@ -1,6 +1,7 @@
 //! What every handler may reach: the engine, and what this process counts and remembers.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use domain::scope::Scope;
@@ -20,8 +21,12 @@ use crate::ports::webhook_client::GuardedClient;
 use crate::proxy::UnderWay;
 use crate::tasks::Tasks;
 
+/// Cloning it shares everything.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+#[derive(Clone)]
+pub struct Parts {
     pub engine: Arc<Engine>,
     pub metrics: Arc<Metrics>,
     /// Reaches the addresses that users give, and judges them.
@@ -41,11 +46,19 @@ pub struct App {
     uses: Arc<Mutex<HashMap<i64, (Scope, Timestamp)>>>,
 }
 
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 impl App {
     pub fn new(engine: Arc<Engine>) -> App {
         // Where the log cannot be read now, everything in it will be counted.
         let counted = Counted::from_now(&engine).unwrap_or_default();
-        App {
+        App(Arc::new(Parts {
             engine,
             counted,
             metrics: Arc::new(Metrics::default()),
@@ -57,14 +70,15 @@ impl App {
             deliverer: Arc::default(),
             stop: watch::Sender::new(false),
             uses: Arc::new(Mutex::new(HashMap::new())),
-        }
+        }))
     }
 
     /// With the operator's word on addresses.
     #[must_use]
     pub fn with_targets(self, list: AllowList) -> App {
         let providers = ProviderClient::new(list.clone());
-        App { webhooks: GuardedClient::new(list), providers, ..self }
+        let parts = Parts::clone(&self);
+        App(Arc::new(Parts { webhooks: GuardedClient::new(list), providers, ..parts }))
     }
 
     /// Begins to send webhooks, at most so many at a time. One sender a process.

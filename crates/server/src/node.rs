@@ -101,7 +101,9 @@ impl Node {
         });
         let mut stopping = app.stopping();
         let stopped = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
-        let server = axum::serve(listener, http::router(app.clone()));
+        // Made once: a router itself would be made anew for each connection.
+        let router = http::router(app.clone()).into_make_service();
+        let server = axum::serve(listener, router);
         let mut serving = std::pin::pin!(server.with_graceful_shutdown(stopped).into_future());
         let ended = tokio::select! {
             ended = &mut serving => ended,

@@ -25,6 +25,8 @@ impl Tasks {
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.running.send_modify(|running| *running += 1);
         let counted = Counted(self.running.clone());
+        // In a box it is moved once; an async block would keep room for it twice.
+        let work = Box::pin(work);
         tokio::spawn(async move {
             work.await;
             drop(counted);

@@ -42,15 +42,19 @@ pub fn catalogue() -> &'static Catalogue {
 /// Names under which a model may be listed, best first: its own, then without what stands after a
 /// colon, then without a date or `-latest` at its end.
 pub fn model_names(model: &str) -> Vec<&str> {
-    let base = model.split_once(':').map_or(model, |(base, _)| base);
-    let undated = without_date(base);
     let mut names = vec![model];
-    for name in [base, undated] {
+    for name in other_names(model) {
         if !names.contains(&name) {
             names.push(name);
         }
     }
     names
+}
+
+/// The names beside its own; they may be the same.
+pub(super) fn other_names(model: &str) -> [&str; 2] {
+    let base = model.split_once(':').map_or(model, |(base, _)| base);
+    [base, without_date(base)]
 }
 
 impl Catalogue {

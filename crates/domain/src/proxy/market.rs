@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use ethnum::I256;
 
 use super::book::{ModelFacts, PriceAsk, PriceBook, PriceList, Tariff};
-use super::catalogue::{catalogue, model_names};
+use super::catalogue::{catalogue, other_names};
 use super::model;
 use super::price::Price;
 use super::pricing::{Pricing, PricingMode, Unbillable};
@@ -50,6 +50,9 @@ pub struct Listed<'a> {
     pub prices: BTreeMap<&'static str, String>,
 }
 
+/// Three names, each with two others.
+const NAMES_MAX: usize = 9;
+
 /// Rows of the environment: no route writes them yet.
 static NO_ROWS: std::sync::LazyLock<PriceList> = std::sync::LazyLock::new(PriceList::default);
 
@@ -68,8 +71,8 @@ impl Route<'_> {
     fn with_names<T>(&self, work: impl FnOnce(&[&str]) -> T) -> T {
         let namespaced = self.namespaced();
         let own = [self.upstream.as_str(), &self.model, &namespaced];
-        let variants = own.iter().flat_map(|name| model_names(name).into_iter().skip(1));
-        let mut names: Vec<&str> = Vec::new();
+        let variants = own.iter().flat_map(|name| other_names(name));
+        let mut names: Vec<&str> = Vec::with_capacity(NAMES_MAX);
         for name in own.into_iter().chain(variants) {
             if !names.contains(&name) {
                 names.push(name);
@@ -118,8 +121,10 @@ impl<'a> Market<'a> {
     fn knows(&self, route: &Route<'_>, at: Timestamp) -> bool {
         let book = self.book();
         let mapped = route.provider.model_map.contains_key(&route.model);
-        let listed = |list: &PriceList| self.asked(route, at, |ask| list.find(ask).is_some());
-        mapped || listed(book.paywall) || listed(book.catalogue)
+        let listed = |ask: &PriceAsk<'_>| {
+            book.paywall.find(ask).or_else(|| book.catalogue.find(ask)).is_some()
+        };
+        mapped || self.asked(route, at, listed)
     }
 
     fn is_priced_by_owner(&self, route: &Route<'_>) -> bool {

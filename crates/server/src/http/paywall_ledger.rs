@@ -124,7 +124,7 @@ async fn ledger(app: App, call: Call) -> Result<Answer, Error> {
     };
     if let Some(format) = format {
         let export = Export {
-            engine: app.engine,
+            engine: app.engine.clone(),
             scope: call.scope,
             paywall,
             filter,

@@ -10,7 +10,8 @@ use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, Response};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use axum::routing::{MethodFilter, on};
 use domain::id::{EnvironmentId, RequestId, TenantId};
 use domain::place::EnvNo;
@@ -32,6 +33,11 @@ const DROPPED_BYTES_MAX: usize = 32 << 20;
 
 /// Routes that machines ask all the time.
 const PROBES: [&str; 4] = [" /livez", " /readyz", " /health", " /metrics"];
+
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static X_PAYWALL_KEY: HeaderName = HeaderName::from_static("x-paywall-key");
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// Whose words an error has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -184,6 +190,9 @@ fn log_request(
     took: Duration,
     key: &str,
 ) {
+    if !tracing::enabled!(tracing::Level::INFO) {
+        return;
+    }
     let (surface, duration_us) = (surface.name(), took.as_micros());
     let duration_us = u64::try_from(duration_us).unwrap_or(u64::MAX);
     if PROBES.iter().any(|probe| route.ends_with(probe)) {
@@ -263,7 +272,7 @@ fn admit(app: &App, access: Access, headers: &HeaderMap) -> Result<Caller, Error
         Access::Public => Ok(Caller::Nobody),
         Access::Paywall => admit_paywall(app, headers),
         Access::Either(needs) if speaks_paywall(headers) => {
-            admit_paywall(app, headers).or_else(|error| match headers.get("x-api-key") {
+            admit_paywall(app, headers).or_else(|error| match headers.get(&X_API_KEY) {
                 Some(_) => admit_key(app, needs, headers),
                 None => Err(error),
             })
@@ -273,7 +282,7 @@ fn admit(app: &App, access: Access, headers: &HeaderMap) -> Result<Caller, Error
 }
 
 fn admit_key(app: &App, needs: Needs, headers: &HeaderMap) -> Result<Caller, Error> {
-    let text = headers.get("x-api-key").and_then(|value| value.to_str().ok());
+    let text = headers.get(&X_API_KEY).and_then(|value| value.to_str().ok());
     let text = text.ok_or_else(|| unauthorized("the header x-api-key is missing"))?;
     let key = app.engine.authenticate(text)?;
     if key.kind == "pw" {
@@ -300,17 +309,17 @@ fn admit_paywall(app: &App, headers: &HeaderMap) -> Result<Caller, Error> {
 
 /// `X-Paywall-Key`, then `Authorization: Bearer`, then `x-api-key`.
 fn paywall_key(headers: &HeaderMap) -> Option<&str> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = || {
-        let value = text("authorization")?;
+        let value = text(&AUTHORIZATION)?;
         let (scheme, key) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     };
-    text("x-paywall-key").or_else(bearer).or_else(|| text("x-api-key"))
+    text(&X_PAYWALL_KEY).or_else(bearer).or_else(|| text(&X_API_KEY))
 }
 
 fn speaks_paywall(headers: &HeaderMap) -> bool {
-    headers.contains_key("authorization") || headers.contains_key("x-paywall-key")
+    headers.contains_key(AUTHORIZATION) || headers.contains_key(&X_PAYWALL_KEY)
 }
 
 fn surface(route: &Route, headers: &HeaderMap) -> Surface {
@@ -328,9 +337,9 @@ fn unauthorized(message: &str) -> Error {
 
 /// Both names of the request id, on every answer.
 fn stamped(mut response: Response<Body>, id: RequestId) -> Response<Body> {
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-        response.headers_mut().insert("x-request-id", value.clone());
-        response.headers_mut().insert("request-id", value);
+    if let Ok(value) = HeaderValue::try_from(id.to_string()) {
+        response.headers_mut().insert(&X_REQUEST_ID, value.clone());
+        response.headers_mut().insert(&REQUEST_ID, value);
     }
     response
 }

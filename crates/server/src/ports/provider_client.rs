@@ -2,6 +2,7 @@
 //! piece by piece. It sends what it is given; whom to ask, with what, and what an answer costs are
 //! decided elsewhere. It never asks twice: a request that may have arrived is never repeated.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,23 +11,39 @@ use domain::webhook::address::AllowList;
 use domain::webhook::schedule::Outcome;
 use domain::webhook::target::Target;
 use http::header::HOST;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use parking_lot::RwLock;
 use tokio::time::timeout;
 
 use super::webhook_client::connection::{Connection, Unanswered};
 use super::webhook_client::failure::Failed;
+use super::webhook_client::pool::Key;
 use super::webhook_client::{GuardedClient, Names};
 
 /// A connection of a paywall may say less.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
 const IDLE_PER_HOST_MAX: usize = 512;
+/// URLs whose reading is kept.
+const PLACES_MAX: usize = 4_096;
 
 /// Shared by all requests; cloning it shares its connections.
 #[derive(Clone)]
 pub struct ProviderClient {
     guarded: Arc<GuardedClient>,
+    /// By the URL as it was given. Connections have few, and are asked all the time.
+    places: Arc<RwLock<HashMap<String, Arc<Place>>>>,
+}
+
+/// A URL, read: whether it may be asked is told by what is written of it and the operator's word,
+/// and neither changes while the process runs.
+struct Place {
+    target: Target,
+    key: Key,
+    host: HeaderValue,
+    /// Path and query.
+    path: Uri,
 }
 
 /// One POST.
@@ -73,27 +90,45 @@ impl ProviderClient {
     pub fn new(list: AllowList) -> ProviderClient {
         let patience = (CONNECT_MAX, IDLE_PER_HOST_MAX);
         let guarded = GuardedClient::with_patience(list, Names::System, patience);
-        ProviderClient { guarded: Arc::new(guarded) }
+        ProviderClient { guarded: Arc::new(guarded), places: Arc::default() }
     }
 
     /// Sends it once, and waits for the head of the answer.
     pub async fn send(&self, request: Request) -> Result<Answered, Unreached> {
-        let target = self.guarded.target(&request.url)?;
-        let message = message(&target, request.headers, request.body)?;
-        let connect = (request.connect, request.first_byte);
-        let (answer, connection) = self.exchange(&target, message, connect).await?;
+        let place = self.place(request.url)?;
+        let message = place.message(request.headers, request.body);
+        let patience = (request.connect, request.first_byte);
+        // In a box, so that the tasks that wait for it stay small.
+        let exchange = Box::pin(self.exchange(&place, message, patience));
+        let (answer, connection) = exchange.await?;
         let (head, incoming) = answer.into_parts();
         let body = Reading { incoming, connection: Some(connection), client: self.clone() };
         Ok(Answered { status: head.status, headers: head.headers, body })
     }
 
+    fn place(&self, url: String) -> Result<Arc<Place>, Failed> {
+        if let Some(known) = self.places.read().get(&url) {
+            return Ok(known.clone());
+        }
+        let place = Arc::new(Place::of(self.guarded.target(&url)?)?);
+        // A query is the client's, and may be another one each time.
+        if !url.contains('?') {
+            let mut places = self.places.write();
+            if places.len() >= PLACES_MAX {
+                places.clear();
+            }
+            places.insert(url, place.clone());
+        }
+        Ok(place)
+    }
+
     async fn exchange(
         &self,
-        target: &Target,
+        place: &Place,
         mut message: http::Request<Full<Bytes>>,
         (connect, first_byte): (Duration, Duration),
     ) -> Result<(hyper::Response<Incoming>, Connection), Unreached> {
-        if let Some(mut kept) = self.guarded.reuse(target) {
+        if let Some(mut kept) = self.guarded.reuse(&place.key) {
             let sent = timeout(first_byte, kept.send(message)).await;
             match sent.map_err(|_| Unreached::Slow)? {
                 Ok(answer) => return Ok((answer, kept)),
@@ -101,7 +136,7 @@ impl ProviderClient {
                 Err(Unanswered::Failed(failed)) => return Err(failed.into()),
             }
         }
-        let dialled = timeout(connect, self.guarded.dial(target)).await;
+        let dialled = timeout(connect, self.guarded.dial(&place.target, place.key.clone())).await;
         let unreached = || Unreached::NoConnection("no connection in time".to_owned());
         let mut fresh = dialled.map_err(|_| unreached())??;
         let sent = timeout(first_byte, fresh.send(message)).await;
@@ -146,19 +181,22 @@ impl From<Failed> for Unreached {
     }
 }
 
-fn message(
-    target: &Target,
-    mut headers: HeaderMap,
-    body: Bytes,
-) -> Result<http::Request<Full<Bytes>>, Failed> {
-    let url = target.url();
-    let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
-    let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
-    let host = HeaderValue::from_str(host).map_err(|_| Failed::unsendable("the URL's host"))?;
-    headers.insert(HOST, host);
-    let mut message = hyper::Request::new(Full::new(body));
-    *message.method_mut() = Method::POST;
-    *message.uri_mut() = path.parse().map_err(|_| Failed::unsendable("the URL's path"))?;
-    *message.headers_mut() = headers;
-    Ok(message)
+impl Place {
+    fn of(target: Target) -> Result<Place, Failed> {
+        let url = target.url();
+        let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+        let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
+        let host = HeaderValue::from_str(host).map_err(|_| Failed::unsendable("the URL's host"))?;
+        let path = path.parse().map_err(|_| Failed::unsendable("the URL's path"))?;
+        Ok(Place { key: Key::of(&target), host, path, target })
+    }
+
+    fn message(&self, mut headers: HeaderMap, body: Bytes) -> http::Request<Full<Bytes>> {
+        headers.insert(HOST, self.host.clone());
+        let mut message = hyper::Request::new(Full::new(body));
+        *message.method_mut() = Method::POST;
+        *message.uri_mut() = self.path.clone();
+        *message.headers_mut() = headers;
+        message
+    }
 }

@@ -158,13 +158,13 @@ impl GuardedClient {
     }
 
     /// A connection that waits for its next request.
-    pub(super) fn reuse(&self, target: &Target) -> Option<Connection> {
-        self.pool.take(&Key::of(target))
+    pub(super) fn reuse(&self, key: &Key) -> Option<Connection> {
+        self.pool.take(key)
     }
 
     /// A new connection to an address that passes.
-    pub(super) async fn dial(&self, target: &Target) -> Result<Connection, Failed> {
-        self.connect(target, Key::of(target), &mut Trace::default()).await
+    pub(super) async fn dial(&self, target: &Target, key: Key) -> Result<Connection, Failed> {
+        self.connect(target, key, &mut Trace::default()).await
     }
 
     /// The connection's answer was read to its end.

@@ -9,60 +9,95 @@ use engine::proxy::{Settled, Ticket};
 
 use super::headers;
 
+/// Names are checked when this is compiled, not with every answer.
+mod name {
+    use super::HeaderName;
+
+    pub static STATUS: HeaderName = HeaderName::from_static("x-paywall-status");
+    pub static SETTLEMENT: HeaderName = HeaderName::from_static("x-paywall-settlement");
+    pub static MAX_TOKENS: HeaderName = HeaderName::from_static("x-paywall-max-tokens");
+    pub static CLAMPED: HeaderName = HeaderName::from_static("x-paywall-clamped");
+    pub static COST: HeaderName = HeaderName::from_static("x-paywall-cost");
+    pub static BALANCE: HeaderName = HeaderName::from_static("x-paywall-balance");
+    pub static ACTIVITY: HeaderName = HeaderName::from_static("x-paywall-activity");
+    pub static ESTIMATED: HeaderName = HeaderName::from_static("x-paywall-estimated");
+
+    /// Limit, remaining, reset.
+    type Limit = [HeaderName; 3];
+
+    pub static PLAIN_LIMITS: [Limit; 2] = [
+        [
+            HeaderName::from_static("ratelimit-limit"),
+            HeaderName::from_static("ratelimit-remaining"),
+            HeaderName::from_static("ratelimit-reset"),
+        ],
+        [
+            HeaderName::from_static("x-ratelimit-limit"),
+            HeaderName::from_static("x-ratelimit-remaining"),
+            HeaderName::from_static("x-ratelimit-reset"),
+        ],
+    ];
+    pub static OPENAI_LIMIT: Limit = [
+        HeaderName::from_static("x-ratelimit-limit-requests"),
+        HeaderName::from_static("x-ratelimit-remaining-requests"),
+        HeaderName::from_static("x-ratelimit-reset-requests"),
+    ];
+    pub static ANTHROPIC_LIMIT: Limit = [
+        HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+        HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+        HeaderName::from_static("anthropic-ratelimit-requests-reset"),
+    ];
+}
+
 /// What the client gets of the head, before anything is settled.
 pub fn head(provider: &HeaderMap, ticket: &Ticket, now: Timestamp) -> HeaderMap {
     let (mut headers, hold) = (headers::for_client(provider), &ticket.hold);
     if let Some(left) = &ticket.remaining {
         put_limit(&mut headers, left, (ticket.call.protocol, now));
     }
-    put(&mut headers, "x-paywall-status", status(hold));
-    put(&mut headers, "x-paywall-settlement", "immediate");
+    headers.insert(&name::STATUS, HeaderValue::from_static(status(hold)));
+    headers.insert(&name::SETTLEMENT, HeaderValue::from_static("immediate"));
     if let Some(tokens) = hold.sent_cap {
-        put(&mut headers, "x-paywall-max-tokens", &tokens.to_string());
+        headers.insert(&name::MAX_TOKENS, tokens.into());
     }
     if let Some(why) = hold.clamped {
-        put(&mut headers, "x-paywall-clamped", reason(why));
+        headers.insert(&name::CLAMPED, HeaderValue::from_static(reason(why)));
     }
     headers
 }
 
 /// The tightest limit of the paywall, in the forms that clients read (conventions 5).
 fn put_limit(headers: &mut HeaderMap, left: &Remaining, (protocol, now): (Protocol, Timestamp)) {
-    let (limit, remaining) = (left.limit.to_string(), left.remaining.to_string());
-    let seconds = left.reset_seconds.to_string();
-    let plain = [
-        ("ratelimit-limit", &limit),
-        ("ratelimit-remaining", &remaining),
-        ("ratelimit-reset", &seconds),
-        ("x-ratelimit-limit", &limit),
-        ("x-ratelimit-remaining", &remaining),
-        ("x-ratelimit-reset", &seconds),
-    ];
-    for (name, value) in plain {
-        put(headers, name, value);
+    let (limit, remaining) = (HeaderValue::from(left.limit), HeaderValue::from(left.remaining));
+    let mut put_all = |names: &'static [HeaderName; 3], reset: HeaderValue| {
+        for (name, value) in names.iter().zip([limit.clone(), remaining.clone(), reset]) {
+            headers.insert(name, value);
+        }
+    };
+    for names in &name::PLAIN_LIMITS {
+        put_all(names, left.reset_seconds.into());
     }
-    if protocol == Protocol::Messages {
+    let (names, reset) = if protocol == Protocol::Messages {
         let wait = i64::try_from(left.reset_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
-        let reset = Timestamp::from_millis(now.millis().saturating_add(wait)).to_string();
-        put(headers, "anthropic-ratelimit-requests-limit", &limit);
-        put(headers, "anthropic-ratelimit-requests-remaining", &remaining);
-        put(headers, "anthropic-ratelimit-requests-reset", &reset);
+        let reset = Timestamp::from_millis(now.millis().saturating_add(wait));
+        (&name::ANTHROPIC_LIMIT, reset.to_string())
     } else {
-        put(headers, "x-ratelimit-limit-requests", &limit);
-        put(headers, "x-ratelimit-remaining-requests", &remaining);
-        put(headers, "x-ratelimit-reset-requests", &format!("{seconds}s"));
+        (&name::OPENAI_LIMIT, format!("{}s", left.reset_seconds))
+    };
+    if let Ok(reset) = HeaderValue::try_from(reset) {
+        put_all(names, reset);
     }
 }
 
 /// What a plain answer tells of its settlement.
 pub fn put_settled(headers: &mut HeaderMap, settled: &Settled) {
-    put(headers, "x-paywall-cost", &settled.amount.to_string());
-    put(headers, "x-paywall-balance", &settled.available.to_string());
+    put(headers, &name::COST, settled.amount.to_string());
+    put(headers, &name::BALANCE, settled.available.to_string());
     if let Some(activity) = settled.activity {
-        put(headers, "x-paywall-activity", &activity.to_string());
+        put(headers, &name::ACTIVITY, activity.to_string());
     }
     if settled.estimated {
-        put(headers, "x-paywall-estimated", "true");
+        headers.insert(&name::ESTIMATED, HeaderValue::from_static("true"));
     }
 }
 
@@ -80,8 +115,8 @@ const fn reason(why: Clamped) -> &'static str {
     }
 }
 
-fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(HeaderName::from_static(name), value);
+fn put(headers: &mut HeaderMap, name: &'static HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(name, value);
     }
 }

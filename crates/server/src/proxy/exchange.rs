@@ -33,6 +33,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 /// What a request may still take when the process stops.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
+const EVENT_STREAM: &[u8] = b"text/event-stream";
 /// A hold lives this much longer than request and drain (paywalls 17.4).
 const HOLD_GRACE: Duration = Duration::from_mins(1);
 
@@ -302,8 +303,9 @@ pub async fn stopped(mut stopping: watch::Receiver<bool>, grace: Duration) {
 }
 
 fn is_stream(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
+    let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().trim_ascii_start());
+    let start = kind.and_then(|kind| kind.get(..EVENT_STREAM.len()));
+    start.is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
 }
 
 fn is_error(said: &Said, body: &[u8]) -> bool {

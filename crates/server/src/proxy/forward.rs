@@ -27,8 +27,8 @@ pub fn request(front: &Front, ticket: &Ticket) -> Option<Request> {
 
 /// Our path at the provider, with the client's query.
 pub fn url(provider: &Provider, path: &str, query: &str) -> String {
-    let path = path.trim_start_matches("/v1");
-    let mut url = format!("{}{path}", provider.base_url);
+    let path = path.strip_prefix("/v1").unwrap_or(path);
+    let mut url = [&provider.base_url, path].concat();
     if !query.is_empty() {
         url.push('?');
         url.push_str(query);
@@ -64,9 +64,13 @@ fn body(front: &Front, ticket: &Ticket) -> Option<Bytes> {
     edited(&front.body, &edits).ok().map(Bytes::from)
 }
 
-/// The user as a provider may know one.
+/// The user as a provider may know one; empty where it gets no such name.
 pub fn hashed(front: &Front) -> String {
-    hashed_user(front.paywall.paywall.id, front.ask.user.as_deref().unwrap_or_default())
+    let paywall = &front.paywall.paywall;
+    match &front.ask.user {
+        Some(user) if paywall.forward_user == ForwardUser::Hash => hashed_user(paywall.id, user),
+        _ => String::new(),
+    }
 }
 
 /// Streams of the OpenAI family tell their usage only when asked.

@@ -3,66 +3,83 @@
 //! What speaks of one connection, of credentials, or of the provider's own limits stays on its
 //! side; everything else passes, known or not.
 
-use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
+use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderMap, HeaderValue};
 use domain::paywall::ProviderSecrets;
 use domain::proxy::usage::Protocol;
 
 const ANTHROPIC_VERSION: &str = "2023-06-01";
+/// Room for what is added to the headers that pass.
+const ADDED: usize = 8;
+
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+static UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 
 /// Of one connection.
-const HOP_BY_HOP: [&str; 11] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "content-length",
-    "host",
-];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "content-length"
+            | "host"
+    )
+}
 
 /// Credentials, what is said to us alone, and what tells the provider who the user is.
-const STAY_HERE: [&str; 13] = [
-    "authorization",
-    "x-api-key",
-    "api-key",
-    "cookie",
-    "accept-encoding",
-    "expect",
-    "idempotency-key",
-    "forwarded",
-    "x-real-ip",
-    "via",
-    "openai-organization",
-    "openai-project",
-    "x-request-id",
-];
-const STAY_HERE_BY_PREFIX: [&str; 2] = ["x-paywall-", "x-forwarded-"];
+fn stays_here(name: &str) -> bool {
+    matches!(
+        name,
+        "authorization"
+            | "x-api-key"
+            | "api-key"
+            | "cookie"
+            | "accept-encoding"
+            | "expect"
+            | "idempotency-key"
+            | "forwarded"
+            | "x-real-ip"
+            | "via"
+            | "openai-organization"
+            | "openai-project"
+            | "x-request-id"
+    ) || name.starts_with("x-paywall-")
+        || name.starts_with("x-forwarded-")
+}
 
 /// What a provider says of itself, of its operator's account, or of its connection.
-const STAY_THERE: [&str; 15] = [
-    "set-cookie",
-    "x-request-id",
-    "request-id",
-    "retry-after",
-    "x-should-retry",
-    "date",
-    "server",
-    "via",
-    "alt-svc",
-    "strict-transport-security",
-    "cf-ray",
-    "cf-cache-status",
-    "openai-organization",
-    "openai-project",
-    "anthropic-organization-id",
-];
-const STAY_THERE_BY_PREFIX: [&str; 4] =
-    ["x-ratelimit-", "anthropic-ratelimit-", "ratelimit", "x-paywall-"];
+fn stays_there(name: &str) -> bool {
+    matches!(
+        name,
+        "set-cookie"
+            | "x-request-id"
+            | "request-id"
+            | "retry-after"
+            | "x-should-retry"
+            | "date"
+            | "server"
+            | "via"
+            | "alt-svc"
+            | "strict-transport-security"
+            | "cf-ray"
+            | "cf-cache-status"
+            | "openai-organization"
+            | "openai-project"
+            | "anthropic-organization-id"
+    ) || name.starts_with("ratelimit")
+        || name.starts_with("x-paywall-")
+        || name.starts_with("x-ratelimit-")
+        || name.starts_with("anthropic-ratelimit-")
+}
 
 /// What the provider gets: the client's headers, and the connection's own key and headers.
 pub fn for_provider(
@@ -70,24 +87,24 @@ pub fn for_provider(
     secrets: &ProviderSecrets,
     protocol: Protocol,
 ) -> HeaderMap {
-    let mut headers = passing(client, &STAY_HERE, &STAY_HERE_BY_PREFIX);
+    let mut headers = passing(client, stays_here);
     // The body has been read as JSON, whatever the client called it.
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let mut put = |name: &str, value: &str| {
-        if let (Ok(name), Ok(mut value)) =
-            (name.parse::<HeaderName>(), value.parse::<HeaderValue>())
-        {
+    let mut put = |name: HeaderName, value: String| {
+        if let Ok(mut value) = HeaderValue::try_from(value) {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
     };
     match (&secrets.key, protocol) {
-        (Some(key), Protocol::Messages) => put("x-api-key", key),
-        (Some(key), _) => put("authorization", &format!("Bearer {key}")),
+        (Some(key), Protocol::Messages) => put(X_API_KEY.clone(), key.clone()),
+        (Some(key), _) => put(AUTHORIZATION, ["Bearer ", key].concat()),
         (None, _) => {}
     }
     for (name, value) in &secrets.headers {
-        put(name, value);
+        if let Ok(name) = name.parse() {
+            put(name, value.clone());
+        }
     }
     if protocol == Protocol::Messages && !headers.contains_key("anthropic-version") {
         headers.insert("anthropic-version", HeaderValue::from_static(ANTHROPIC_VERSION));
@@ -97,18 +114,18 @@ pub fn for_provider(
 
 /// What the client gets of the provider's headers, with the provider's id of the request.
 pub fn for_client(provider: &HeaderMap) -> HeaderMap {
-    let mut headers = passing(provider, &STAY_THERE, &STAY_THERE_BY_PREFIX);
+    let mut headers = passing(provider, stays_there);
     if let Some(id) = upstream_request(provider) {
-        headers.insert("x-upstream-request-id", id.clone());
+        headers.insert(&UPSTREAM_REQUEST_ID, id.clone());
     }
     headers
 }
 
 pub fn upstream_request(provider: &HeaderMap) -> Option<&HeaderValue> {
-    provider.get("x-request-id").or_else(|| provider.get("request-id"))
+    provider.get(&X_REQUEST_ID).or_else(|| provider.get(&REQUEST_ID))
 }
 
-fn passing(headers: &HeaderMap, names: &[&str], prefixes: &[&str]) -> HeaderMap {
+fn passing(headers: &HeaderMap, stays: impl Fn(&str) -> bool) -> HeaderMap {
     let of_connection: Vec<&str> = headers
         .get_all(CONNECTION)
         .iter()
@@ -116,14 +133,15 @@ fn passing(headers: &HeaderMap, names: &[&str], prefixes: &[&str]) -> HeaderMap 
         .flat_map(|value| value.split(','))
         .map(str::trim)
         .collect();
-    let stays = |name: &str| {
-        HOP_BY_HOP.contains(&name)
-            || names.contains(&name)
-            || prefixes.iter().any(|prefix| name.starts_with(prefix))
-            || of_connection.iter().any(|other| other.eq_ignore_ascii_case(name))
-    };
-    let pass = headers.iter().filter(|(name, _)| !stays(name.as_str()));
-    pass.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let named = |name: &str| of_connection.iter().any(|other| other.eq_ignore_ascii_case(name));
+    let mut passing = HeaderMap::with_capacity(headers.len() + ADDED);
+    for (name, value) in headers {
+        let text = name.as_str();
+        if !is_hop_by_hop(text) && !stays(text) && !named(text) {
+            passing.append(name, value.clone());
+        }
+    }
+    passing
 }
 
 #[cfg(test)]

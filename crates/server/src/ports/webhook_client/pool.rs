@@ -86,11 +86,11 @@ impl Pool {
         if state.count >= CONNECTIONS_MAX || !idle.is_usable(idle.since) {
             return;
         }
-        let same = state.idle.entry(idle.connection.key.clone()).or_default();
-        if same.len() >= self.per_key_max {
-            return;
+        match state.idle.get_mut(&idle.connection.key) {
+            Some(same) if same.len() >= self.per_key_max => return,
+            Some(same) => same.push(idle),
+            None => drop(state.idle.insert(idle.connection.key.clone(), vec![idle])),
         }
-        same.push(idle);
         state.count += 1;
         if !std::mem::replace(&mut state.is_swept, true) {
             tokio::spawn(sweep(Arc::downgrade(self)));
