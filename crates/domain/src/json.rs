@@ -1,5 +1,7 @@
-//! Numbers out of JSON without a float on the way: a string, or a number whose text is exact.
+//! Reading JSON: types out of bytes, and numbers without a float on the way: a string, or a number
+//! whose text is exact.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::amount::{Amount, NumberError};
@@ -7,6 +9,15 @@ use crate::amount::{Amount, NumberError};
 /// A JSON number with a fraction may have been through binary; up to this many digits it came
 /// out as it was written.
 const EXACT_DIGITS_MAX: usize = 15;
+
+/// Reads a type out of a JSON text. Where all of it is UTF-8, as it should be, that is checked once
+/// and not with every string.
+pub fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, serde_json::Error> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(bytes),
+    }
+}
 
 /// The decimal text of a string or of a number that is exact.
 pub fn decimal_text(value: &Value) -> Result<String, NumberError> {

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::count::Text;
 use super::measure::{Measure, each_element, each_member};
 use super::usage::Protocol;
+use crate::json;
 
 /// What a request asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,7 +110,7 @@ impl Ask {
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(refused("", AskProblem::NotJson("it is no object".to_owned())));
         }
-        let body: Body<'_> = serde_json::from_slice(body)
+        let body: Body<'_> = json::read(body)
             .map_err(|error| refused("", AskProblem::NotJson(error.to_string())))?;
         let model = string(body.model, "model")?;
         let model = model.ok_or_else(|| refused("model", AskProblem::Missing))?;

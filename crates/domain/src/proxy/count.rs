@@ -117,6 +117,23 @@ impl<'de> Deserialize<'de> for TextBytes {
     }
 }
 
+/// A value as its JSON stands there; empty where it is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Piece<'a>(pub(super) &'a str);
+
+impl Piece<'_> {
+    pub(super) fn bytes(self) -> u64 {
+        TextBytes::of(self.0).0
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Piece<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Piece<'a>, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(Piece(raw.get()))
+    }
+}
+
 impl std::ops::AddAssign for TextBytes {
     fn add_assign(&mut self, other: TextBytes) {
         self.0 = self.0.saturating_add(other.0);

@@ -3,13 +3,14 @@
 
 use serde::Deserialize;
 
-use super::count::TextBytes;
+use super::count::{Piece, TextBytes};
 
 /// `message` of a chat choice, or `delta` of a chat chunk.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Delta {
-    content: TextBytes,
+pub(super) struct Delta<'a> {
+    #[serde(borrow)]
+    pub(super) content: Piece<'a>,
     refusal: TextBytes,
     /// Two names for the same text; some providers send both.
     reasoning: TextBytes,
@@ -52,13 +53,13 @@ pub(super) struct Block {
     partial_json: TextBytes,
 }
 
-impl Delta {
+impl Delta<'_> {
     pub(super) fn bytes(&self) -> u64 {
         let reasoning = self.reasoning.max(self.reasoning_content);
         let audio = self.audio.as_ref().map_or(0, |audio| audio.data.0 + audio.transcript.0);
         let tools = self.tool_calls.iter().flatten().map(ToolCall::bytes).sum::<u64>();
         let function = self.function_call.as_ref().map_or(0, Call::bytes);
-        self.content.0 + self.refusal.0 + reasoning.0 + audio + tools + function
+        self.content.bytes() + self.refusal.0 + reasoning.0 + audio + tools + function
     }
 }
 

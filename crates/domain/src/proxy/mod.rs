@@ -13,6 +13,7 @@ mod delta;
 pub mod edit;
 pub mod estimate;
 pub mod hold;
+mod likeness;
 pub mod limits;
 pub mod market;
 pub mod measure;

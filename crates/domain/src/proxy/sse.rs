@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
+use memchr::{memchr2, memchr2_iter};
 
 /// One event is at most this long (paywalls 16.5).
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
@@ -45,7 +46,7 @@ pub struct Frame {
 }
 
 /// Name and data of an event. A comment has no data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields<'a> {
     pub event: Option<&'a str>,
     pub data: Option<Cow<'a, [u8]>>,
@@ -101,7 +102,7 @@ impl LineEnds {
             }
             if byte != b'\n' && byte != b'\r' {
                 self.in_line = true;
-                at += bytes[at..].iter().position(|&b| b == b'\n' || b == b'\r')?;
+                at += memchr2(b'\n', b'\r', &bytes[at..])?;
                 continue;
             }
             if !self.in_line {
@@ -141,7 +142,10 @@ impl Frame {
 }
 
 fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
-    raw.split(|&byte| byte == b'\n' || byte == b'\r').filter(|line| !line.is_empty())
+    let mut start = 0;
+    let ends = memchr2_iter(b'\n', b'\r', raw).chain([raw.len()]);
+    let lines = ends.map(move |end| &raw[std::mem::replace(&mut start, end + 1)..end]);
+    lines.filter(|line| !line.is_empty())
 }
 
 /// The value of a line `name: value`; one blank after the colon is not part of it.

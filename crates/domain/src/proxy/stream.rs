@@ -12,10 +12,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::count::{Text, TextBytes, tokens_of_bytes};
+use super::count::{Piece, Text, TextBytes, tokens_of_bytes};
 use super::delta::{Block, Delta};
-use super::sse::{Frame, Splitter, SseError};
+use super::likeness::Likeness;
+use super::sse::{Fields, Frame, Splitter, SseError};
 use super::usage::{MessagesUsage, Protocol, Usage, chat_usage, messages_tier};
+use crate::json;
 
 /// Reads one provider's stream for one request.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub struct StreamMeter {
     waiting: Option<Frame>,
     last: Option<Bytes>,
     messages_usage: MessagesUsage,
+    likeness: Likeness,
     seen: Seen,
 }
 
@@ -75,6 +78,8 @@ pub enum Next {
 struct Event<'a> {
     role: Role,
     output_bytes: u64,
+    /// The piece of text that most events are sent for.
+    text: Option<Piece<'a>>,
     usage: Option<&'a RawValue>,
     model: Option<Text<'a>>,
     service_tier: Option<Text<'a>>,
@@ -125,15 +130,17 @@ struct ChatChunk<'a> {
 struct Choices<'a> {
     count: u64,
     bytes: u64,
+    /// Of the last choice.
+    text: Option<Piece<'a>>,
     finish_reason: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
 struct ChunkChoice<'a> {
-    #[serde(default)]
-    delta: Option<Delta>,
-    #[serde(default)]
-    text: TextBytes,
+    #[serde(borrow, default)]
+    delta: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    text: Option<Piece<'a>>,
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
 }
@@ -164,8 +171,8 @@ struct MessageStart<'a> {
 
 #[derive(Deserialize)]
 struct MessagesDelta<'a> {
-    #[serde(default)]
-    text: TextBytes,
+    #[serde(borrow, default)]
+    text: Piece<'a>,
     #[serde(default)]
     thinking: TextBytes,
     #[serde(default)]
@@ -184,6 +191,7 @@ impl StreamMeter {
             waiting: None,
             last: None,
             messages_usage: MessagesUsage::default(),
+            likeness: Likeness::default(),
             seen: Seen::default(),
         }
     }
@@ -249,8 +257,12 @@ impl StreamMeter {
 
     /// Meters one event and decides about it.
     fn take(&mut self, frame: Frame, relay: &mut Relay) -> Next {
-        let fields = frame.fields();
-        let event = fields.data.as_deref().map(|data| read(self.protocol, data));
+        let known = self.likeness.output_bytes(&frame.raw);
+        let fields = if known.is_some() { Fields::default() } else { frame.fields() };
+        let mut event = fields.data.as_deref().map(|data| read(self.protocol, data));
+        if let Some(output_bytes) = known {
+            event = Some(Event { output_bytes, ..Event::default() });
+        }
         let event = event.unwrap_or_default();
         let bytes = self.seen.output_bytes.saturating_add(event.output_bytes);
         let tokens = tokens_of_bytes(bytes);
@@ -266,6 +278,9 @@ impl StreamMeter {
             Role::UsageBesideNothing => self.seen.finish_reason.is_some(),
             Role::Plain | Role::FinalUsage | Role::Last => false,
         };
+        if known.is_none() {
+            self.likeness.learn(&frame.raw, event.only_text());
+        }
         self.note(event);
         drop(fields);
         if role == Role::Last {
@@ -317,6 +332,19 @@ impl StreamMeter {
     }
 }
 
+impl<'a> Event<'a> {
+    /// The one string that it has all its output in, where it says nothing else.
+    fn only_text(&self) -> Option<&'a str> {
+        let says_more = self.failed
+            || self.usage.is_some()
+            || self.finish_reason.is_some()
+            || self.role != Role::Plain
+            || self.block != BlockChange::None;
+        let text = self.text.filter(|text| !says_more && text.0.starts_with('"'))?;
+        (text.bytes() == self.output_bytes).then_some(text.0)
+    }
+}
+
 /// Pieces for the client. Events that stand side by side in the read go on as one.
 #[derive(Debug, Default)]
 struct Relay {
@@ -354,11 +382,11 @@ impl Relay {
 /// for nothing by breaking its JSON.
 fn read(protocol: Protocol, data: &[u8]) -> Event<'_> {
     let read = match protocol {
-        Protocol::Messages => serde_json::from_slice(data).map(messages_event),
+        Protocol::Messages => json::read(data).map(messages_event),
         _ if data.trim_ascii() == b"[DONE]" => {
             return Event { role: Role::Last, ..Event::default() };
         }
-        _ => serde_json::from_slice(data).map(chat_event),
+        _ => json::read(data).map(chat_event),
     };
     read.unwrap_or_else(|_| Event { output_bytes: data.len() as u64, ..Event::default() })
 }
@@ -374,6 +402,7 @@ fn chat_event(chunk: ChatChunk<'_>) -> Event<'_> {
             (false, _) => Role::Plain,
         },
         output_bytes: choices.bytes,
+        text: choices.text,
         usage: chunk.usage,
         model: chunk.model,
         service_tier: chunk.service_tier,
@@ -386,7 +415,7 @@ fn chat_event(chunk: ChatChunk<'_>) -> Event<'_> {
 fn messages_event(event: MessagesEvent<'_>) -> Event<'_> {
     let delta = event.delta.as_ref();
     let delta_bytes =
-        delta.map_or(0, |delta| delta.text.0 + delta.thinking.0 + delta.partial_json.0);
+        delta.map_or(0, |delta| delta.text.bytes() + delta.thinking.0 + delta.partial_json.0);
     let (model, start_usage) =
         event.message.map_or((None, None), |message| (message.model, message.usage));
     Event {
@@ -395,6 +424,7 @@ fn messages_event(event: MessagesEvent<'_>) -> Event<'_> {
             "message_delta" => Role::FinalUsage,
             _ => Role::Plain,
         },
+        text: delta.map(|delta| delta.text),
         output_bytes: delta_bytes + event.content_block.map_or(0, |block| block.bytes()),
         usage: event.usage.or(start_usage),
         model,
@@ -420,9 +450,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Choices<'de>, A::Error> {
                 let mut sum = Choices::default();
                 while let Some(choice) = seq.next_element::<ChunkChoice<'de>>()? {
-                    let delta = choice.delta.map_or(0, |delta| delta.bytes());
+                    let delta = choice.delta.as_ref().map_or(0, Delta::bytes);
+                    let text = choice.text.map_or(0, Piece::bytes);
                     sum.count += 1;
-                    sum.bytes = sum.bytes.saturating_add(delta).saturating_add(choice.text.0);
+                    sum.bytes = sum.bytes.saturating_add(delta).saturating_add(text);
+                    sum.text = choice.text.or(choice.delta.map(|delta| delta.content));
                     sum.finish_reason = sum.finish_reason.or(choice.finish_reason);
                 }
                 Ok(sum)

@@ -9,6 +9,7 @@ use super::count::{Text, TextBytes};
 use super::delta::{Block, Delta};
 use super::price::Price;
 use super::vector::{Class, Quantities};
+use crate::json;
 
 /// The endpoint's shape of bodies and events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -190,8 +191,8 @@ struct ChatAnswer<'a> {
 struct ChatChoice<'a> {
     #[serde(borrow, default)]
     finish_reason: Option<Text<'a>>,
-    #[serde(default)]
-    message: Delta,
+    #[serde(borrow, default)]
+    message: Delta<'a>,
     #[serde(default)]
     text: TextBytes,
 }
@@ -227,7 +228,7 @@ pub fn answer(protocol: Protocol, body: &[u8]) -> Option<Answer> {
 }
 
 fn chat_answer(body: &[u8]) -> Option<Answer> {
-    let answer: ChatAnswer<'_> = serde_json::from_slice(body).ok()?;
+    let answer: ChatAnswer<'_> = json::read(body).ok()?;
     let output_bytes = answer.choices.iter().fold(0_u64, |sum, choice| {
         sum.saturating_add(choice.message.bytes()).saturating_add(choice.text.0)
     });
@@ -242,7 +243,7 @@ fn chat_answer(body: &[u8]) -> Option<Answer> {
 }
 
 fn messages_answer(body: &[u8]) -> Option<Answer> {
-    let answer: MessagesAnswer<'_> = serde_json::from_slice(body).ok()?;
+    let answer: MessagesAnswer<'_> = json::read(body).ok()?;
     let tier = answer.usage.and_then(|usage| messages_tier(usage.get()));
     Some(Answer {
         model: answer.model.map(Text::into_string),
