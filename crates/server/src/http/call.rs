@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 use domain::id::RequestId;
 use domain::ledger::entry::KeyUse;
 use domain::role::Grant;
@@ -20,6 +20,8 @@ use super::route::Surface;
 
 /// Longest text of an idempotency key.
 const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+
+pub static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Who sent the request.
 #[derive(Clone)]
@@ -136,7 +138,7 @@ impl Call {
         in_body: Option<&str>,
         request: &[u8],
     ) -> Result<Option<KeyUse>, Error> {
-        let header = self.headers.get("idempotency-key").map(|value| value.to_str());
+        let header = self.headers.get(&IDEMPOTENCY_KEY).map(|value| value.to_str());
         let header = match header {
             Some(Ok(text)) => Some(text),
             Some(Err(_)) => return Err(bad_key()),
@@ -178,7 +180,7 @@ impl Call {
             Caller::Key(key) => (ActorKind::PaywallOwner, key_owner(key)),
             Caller::Nobody => (ActorKind::System, "system".to_owned()),
         };
-        let key = self.headers.get("idempotency-key").and_then(|value| value.to_str().ok());
+        let key = self.headers.get(&IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
         Cause {
             actor: Actor { source: Source::Api, kind, id },
             request: Some(self.request),

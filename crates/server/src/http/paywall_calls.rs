@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::OnceLock;
 
-use axum::http::{HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue, Method};
 use domain::amount::Amount;
 use domain::ledger::entry::KeyUse;
 use domain::paywall::{BlockStyle, ExternalUser, charge_amount_from_json};
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::answer::Answer;
-use super::call::Call;
+use super::call::{Call, IDEMPOTENCY_KEY};
 use super::errors;
 use super::route::{Access, Routes};
 use super::spec::Doc;
@@ -21,6 +21,9 @@ use crate::app::App;
 
 /// Largest metadata of a deposit, charge or hold.
 const METADATA_BYTES_MAX: usize = 16 << 10;
+
+static X_PAYWALL_USER: HeaderName = HeaderName::from_static("x-paywall-user");
+static X_PAYWALL_ON_BLOCK: HeaderName = HeaderName::from_static("x-paywall-on-block");
 
 /// Adds a route in both forms: as it is, and with the user as its first segment.
 pub fn both<F, R>(
@@ -100,7 +103,7 @@ pub fn named(call: &Call, in_body: Option<&str>) -> Result<Named, Error> {
 
 /// As `named`, where a call may go without.
 pub fn find_named(call: &Call, in_body: Option<&str>) -> Result<Option<Named>, Error> {
-    let header = match call.headers.get("x-paywall-user").map(HeaderValue::as_bytes) {
+    let header = match call.headers.get(&X_PAYWALL_USER).map(HeaderValue::as_bytes) {
         None => None,
         Some(bytes) => Some(
             std::str::from_utf8(bytes)
@@ -198,6 +201,9 @@ pub fn key_of(call: &Call, user: &ExternalUser) -> Result<Option<KeyUse>, Error>
     if !call.headers.contains_key("idempotency-key") {
         return Ok(None);
     }
+    if !call.headers.contains_key(&IDEMPOTENCY_KEY) {
+        return Ok(None);
+    }
     let request = [&call.body[..], &[0], user.as_str().as_bytes()].concat();
     call.key_use_of(None, &request)
 }
@@ -210,7 +216,7 @@ pub fn block_style(call: &Call) -> Result<BlockStyle, Error> {
 
 /// The request's own wish of how to be refused.
 pub fn wanted_style(call: &Call) -> Result<Option<BlockStyle>, Error> {
-    match call.headers.get("x-paywall-on-block").map(HeaderValue::as_bytes) {
+    match call.headers.get(&X_PAYWALL_ON_BLOCK).map(HeaderValue::as_bytes) {
         None => Ok(None),
         Some(b"message") => Ok(Some(BlockStyle::Message)),
         Some(b"error") => Ok(Some(BlockStyle::Error)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 use domain::amount::Amount;
 use domain::id::RequestId;
 use domain::ledger::entry::KeyUse;
@@ -18,6 +18,8 @@ use tokio::time::Instant;
 use super::endpoint;
 use crate::http::call::Call;
 use crate::http::paywall_calls::{Named, key_of, named, wanted_style};
+
+static X_PAYWALL_MAX_COST: HeaderName = HeaderName::from_static("x-paywall-max-cost");
 
 /// What is kept of the request beside what the engine takes.
 pub struct Front {
@@ -38,7 +40,8 @@ pub struct Front {
 
 pub struct Asked {
     pub call: engine::proxy::Call,
-    pub front: Front,
+    /// In a box: it moves with the request from task to task.
+    pub front: Box<Front>,
 }
 
 pub fn read(call: &Call, protocol: Protocol) -> Result<(Asked, Named), Error> {
@@ -70,7 +73,7 @@ pub fn read(call: &Call, protocol: Protocol) -> Result<(Asked, Named), Error> {
         protocol,
         ask,
     };
-    Ok((Asked { call, front }, named))
+    Ok((Asked { call, front: Box::new(front) }, named))
 }
 
 pub fn refused(error: &AskError) -> Error {
@@ -79,7 +82,7 @@ pub fn refused(error: &AskError) -> Error {
 }
 
 fn max_cost(call: &Call, decimals: u32) -> Result<Option<Amount>, Error> {
-    let Some(value) = call.headers.get("x-paywall-max-cost") else { return Ok(None) };
+    let Some(value) = call.headers.get(&X_PAYWALL_MAX_COST) else { return Ok(None) };
     let refused = |problem: String| {
         let message = format!("X-Paywall-Max-Cost {problem}");
         Fault::new(Class::Invalid, "invalid_amount", message).at("X-Paywall-Max-Cost")

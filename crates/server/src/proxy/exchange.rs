@@ -39,7 +39,7 @@ const HOLD_GRACE: Duration = Duration::from_mins(1);
 
 pub struct Exchange {
     pub app: App,
-    pub front: Front,
+    pub front: Box<Front>,
     pub ticket: Arc<Ticket>,
     /// Of the request's idempotency key.
     pub claim: Option<Claim>,
