@@ -12,6 +12,7 @@ pub mod bootstrap;
 pub mod charge_batches;
 pub mod charges;
 pub mod clock;
+pub mod custom_responses;
 pub mod customers;
 pub mod deliveries;
 pub mod deposits;

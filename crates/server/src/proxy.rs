@@ -7,6 +7,7 @@ mod ask;
 mod blocked;
 mod client;
 mod count_tokens;
+mod custom_response;
 mod exchange;
 mod failure;
 mod forward;

@@ -27,6 +27,7 @@ pub mod keys;
 pub mod members;
 mod migrations;
 pub mod page;
+pub mod paywall_secrets;
 pub mod paywalls;
 pub mod prices;
 pub mod providers;

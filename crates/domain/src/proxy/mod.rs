@@ -9,6 +9,7 @@ pub mod book;
 pub mod catalogue;
 pub mod cost;
 pub mod count;
+pub mod custom_reply;
 mod delta;
 pub mod edit;
 pub mod estimate;

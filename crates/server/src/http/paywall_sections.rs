@@ -2,10 +2,12 @@
 //! replaced whole (paywalls 8).
 
 use axum::http::Method;
-use domain::paywall::{Paywall, Section};
-use domain::role::Entity;
+use domain::paywall::Section;
+use domain::role::{Action, Entity, Needs, grants_permit};
+use domain::webhook::signature::secret_suffix;
 use engine::{Class, Error, Fault};
 use serde_json::Value;
+use store::paywalls::Stored;
 
 use super::answer::Answer;
 use super::call::Call;
@@ -29,7 +31,7 @@ pub fn routes() -> Routes {
                 (Method::GET, path),
                 reads(Entity::Paywall),
                 Doc::new(TAG, get, reading),
-                move |app, call| async move { read(&app, &call, section) },
+                move |app, call| async move { read(&app, &call, section).await },
             )
             .add(
                 (Method::PUT, path),
@@ -52,23 +54,54 @@ fn summaries(section: Section) -> (&'static str, &'static str) {
     }
 }
 
-fn read(app: &App, call: &Call, section: Section) -> Result<Answer, Error> {
+async fn read(app: &App, call: &Call, section: Section) -> Result<Answer, Error> {
     let paywall = app.engine.find_paywall(&call.scope, id(call)?)?;
-    Ok(shown(&paywall.paywall, section))
+    shown(app, call, (&paywall, section)).await
 }
 
 async fn replace(app: App, call: Call, section: Section) -> Result<Answer, Error> {
     let mut body: Value = call.json()?;
     if section == Section::Templates {
         judge_url(&app, &mut body, "customResponse.url").await?;
+        drop_secret(&mut body);
     }
     let ask = (section, body, may_set_fees(&call));
-    let paywall = app.engine.replace_section(call.scope, call.cause(), id(&call)?, ask).await?;
-    Ok(shown(&paywall, section))
+    app.engine.replace_section(call.scope, call.cause(), id(&call)?, ask).await?;
+    read(&app, &call, section).await
 }
 
-fn shown(paywall: &Paywall, section: Section) -> Answer {
-    Answer::ok(&paywall.section(section))
+async fn shown(
+    app: &App,
+    call: &Call,
+    (stored, section): (&Stored, Section),
+) -> Result<Answer, Error> {
+    let mut body = stored.paywall.section(section);
+    let custom = &stored.paywall.templates.custom_response;
+    if section == Section::Templates && custom.url.is_some() {
+        let secret = app.engine.custom_response_secret(call.scope, stored).await;
+        // Without the operator's key nothing can be sealed, so there is no secret.
+        show_secret(&mut body, call, secret.ok().as_deref());
+        return Ok(Answer::ok(&body).with("cache-control", "no-store"));
+    }
+    Ok(Answer::ok(&body))
+}
+
+/// In full for who may write the paywall, and its end for who may read it.
+fn show_secret(body: &mut Value, call: &Call, secret: Option<&str>) {
+    let (Some(custom), Some(secret)) = (body.get_mut("customResponse"), secret) else { return };
+    custom["secretSuffix"] = secret_suffix(secret).into();
+    let needs = Needs { entity: Entity::Paywall, action: Action::Write };
+    if grants_permit(&call.grants(), needs) {
+        custom["secret"] = secret.into();
+    }
+}
+
+/// What is read may be sent back; the secret is no setting.
+fn drop_secret(body: &mut Value) {
+    if let Some(Value::Object(custom)) = body.get_mut("customResponse") {
+        custom.remove("secret");
+        custom.remove("secretSuffix");
+    }
 }
 
 /// Judges the URL at a dotted path of a body, if one stands there, and puts its one spelling in

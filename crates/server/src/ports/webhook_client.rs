@@ -89,8 +89,17 @@ impl GuardedClient {
         let started = Instant::now();
         let deadline = started + Duration::from_millis(request.timeout_ms);
         let mut trace = Trace::default();
-        let result = self.attempt(request, deadline, &mut trace).await;
+        let result = self.attempt(request, deadline, (&mut trace, SNIPPET_BYTES_MAX)).await;
         trace.into_attempt(result, started.elapsed())
+    }
+
+    /// The body of a 2xx answer that is whole and at most so long; what else comes is none.
+    pub async fn ask(&self, request: &Request, bytes_max: usize) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + Duration::from_millis(request.timeout_ms);
+        let mut trace = Trace::default();
+        let asked = self.attempt(request, deadline, (&mut trace, bytes_max + 1)).await;
+        let is_good = asked.is_ok() && trace.status.is_some_and(|status| status / 100 == 2);
+        Some(trace.snippet).filter(|body| is_good && body.len() <= bytes_max)
     }
 
     /// Judges a URL that is to be saved, with one look-up of its name, and gives its one spelling.
@@ -114,14 +123,16 @@ impl GuardedClient {
         &self,
         request: &Request,
         deadline: Instant,
-        trace: &mut Trace,
+        (trace, kept_max): (&mut Trace, usize),
     ) -> Result<Outcome, Failed> {
         let head = timeout_at(deadline, self.exchange(request, trace)).await;
         let (answer, connection) = head.map_err(|_| Failed::no_head())??;
         let status = answer.status().as_u16();
         trace.status = Some(status);
         trace.retry_after = retry_after(answer.headers());
-        let body = timeout_at(deadline, read_body(answer.into_body(), &mut trace.snippet)).await;
+        let body =
+            timeout_at(deadline, read_body(answer.into_body(), (&mut trace.snippet, kept_max)));
+        let body = body.await;
         if body.map_err(|_| Failed::no_end())?? {
             self.pool.put(connection);
         }
@@ -252,13 +263,16 @@ fn retry_after(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Whether the body ended; else it reached its limit, and its connection is of no more use.
-async fn read_body(mut body: Incoming, snippet: &mut Vec<u8>) -> Result<bool, Failed> {
+async fn read_body(
+    mut body: Incoming,
+    (snippet, kept_max): (&mut Vec<u8>, usize),
+) -> Result<bool, Failed> {
     let mut read = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Failed::while_reading(&error))?;
         let Some(data) = frame.data_ref() else { continue };
         read += data.len();
-        let room = SNIPPET_BYTES_MAX - snippet.len();
+        let room = kept_max - snippet.len();
         snippet.extend_from_slice(&data[..room.min(data.len())]);
         if read >= ANSWER_BYTES_MAX {
             return Ok(body.is_end_stream());

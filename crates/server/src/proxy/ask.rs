@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName};
 use domain::amount::Amount;
 use domain::id::RequestId;
 use domain::ledger::entry::KeyUse;
-use domain::paywall::{BlockStyle, parse_charge_amount};
+use domain::paywall::{BlockStyle, ExternalUser, parse_charge_amount};
 use domain::proxy::ask::{Ask, AskError};
 use domain::proxy::usage::Protocol;
 use domain::scope::{Scope, Source};
@@ -31,6 +31,7 @@ pub struct Front {
     pub headers: HeaderMap,
     pub body: Bytes,
     pub query: String,
+    pub user: Option<ExternalUser>,
     /// What the request itself says of how to refuse it.
     pub wanted: Option<BlockStyle>,
     /// `Idempotency-Key`
@@ -57,6 +58,7 @@ pub fn read(call: &Call, protocol: Protocol) -> Result<(Asked, Named), Error> {
         headers: call.headers.clone(),
         body: call.body.clone(),
         query: call.query_text().to_owned(),
+        user: Some(named.user.clone()),
         wanted: wanted_style(call)?,
         key: key_of(call, &named.user)?,
         began: Instant::now(),

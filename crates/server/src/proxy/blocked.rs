@@ -26,9 +26,14 @@ impl Front {
     }
 }
 
-pub fn answer(front: &Front, blocked: &Blocked, at: Timestamp) -> Answer {
+/// `words`: the developer's own, in place of the template.
+pub fn answer(
+    front: &Front,
+    blocked: &Blocked,
+    (at, words): (Timestamp, Option<String>),
+) -> Answer {
     let paywall = &front.paywall.paywall;
-    let message = message(front, blocked);
+    let message = words.unwrap_or_else(|| message(front, blocked));
     let currency = paywall.currency.upper();
     let notice = Notice {
         action_url: blocked.link.as_deref(),

@@ -55,12 +55,12 @@ async fn counted(
     let at = app.engine.now(&call.scope);
     let target = match passing {
         Ok(target) => target,
-        Err(refusal) => return Ok(blocked::answer(&front, &refusal, at)),
+        Err(refusal) => return Ok(blocked::answer(&front, &refusal, (at, None))),
     };
     let most = Duration::from_secs(paywall.paywall.limits.request_seconds);
     let asked = timeout(most, asked(app, &front, &target)).await;
     let asked = asked.unwrap_or_else(|_| Err(Unreached::Slow.into()));
-    Ok(asked.unwrap_or_else(|failure| failure.answer(&front, at)))
+    Ok(asked.unwrap_or_else(|failure| failure.answer(&front, (at, None))))
 }
 
 /// A count has no words to put a notice in: every refusal is an error.
@@ -74,6 +74,7 @@ fn front(call: &Call, ask: Ask) -> Result<Front, Error> {
         headers: call.headers.clone(),
         body: call.body.clone(),
         query: call.query_text().to_owned(),
+        user: None,
         wanted: Some(BlockStyle::Error),
         key: None,
         began: Instant::now(),

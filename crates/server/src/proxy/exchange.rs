@@ -22,7 +22,7 @@ use super::ask::{Asked, Front};
 use super::client::Client;
 use super::failure::{Failure, Refused};
 use super::pump::Pump;
-use super::{answer, blocked, forward, replay};
+use super::{answer, blocked, custom_response, forward, replay};
 use crate::app::App;
 use crate::http::answer::Answer;
 use crate::ports::provider_client::{Answered, Reading, Unreached};
@@ -83,9 +83,16 @@ pub async fn run(app: App, asked: Asked, sender: oneshot::Sender<Result<Answer, 
             client.answer(Err(error));
         }
         Ok(Admission::Blocked(refusal)) => {
+            let words = match refusal.reason.template() {
+                Some(_) => {
+                    let told = (refusal.reason.name(), refusal.link.as_deref());
+                    custom_response::ask(&app, &front, told).await
+                }
+                None => None,
+            };
             drop(claim);
             let at = app.engine.now(&front.scope);
-            client.answer(Ok(blocked::answer(&front, &refusal, at)));
+            client.answer(Ok(blocked::answer(&front, &refusal, (at, words))));
         }
         Ok(Admission::Admitted(ticket)) => {
             let seconds = front.paywall.paywall.limits.request_seconds;
@@ -236,7 +243,13 @@ impl Exchange {
         let end =
             || self.bare_end(Outcome::Failed { code, http_status }, failure.upstream_status());
         match self.settle(end()).await {
-            Ok(_) => client.answer(Ok(failure.answer(&self.front, self.now()))),
+            Ok(_) => {
+                let words = match failure.outage_in_words(&self.front) {
+                    Some(code) => custom_response::ask(&self.app, &self.front, (code, None)).await,
+                    None => None,
+                };
+                client.answer(Ok(failure.answer(&self.front, (self.now(), words))));
+            }
             Err(error) => {
                 client.answer(Err(error));
                 self.settle_stubbornly(end).await;

@@ -60,16 +60,23 @@ impl Failure {
         }
     }
 
-    pub fn answer(&self, front: &Front, at: Timestamp) -> Answer {
+    /// The code of an outage that is told in the assistant's words.
+    pub fn outage_in_words(&self, front: &Front) -> Option<&'static str> {
+        let (code, status) = self.code_and_status();
+        let is_outage = status >= 500 && !is_of_account(code);
+        (is_outage && front.style_of_outage() == BlockStyle::Message).then_some(code)
+    }
+
+    /// `words`: the developer's own, in place of the template.
+    pub fn answer(&self, front: &Front, (at, words): (Timestamp, Option<String>)) -> Answer {
         let (code, status) = self.code_and_status();
         if let Failure::Refused(refused) = self
             && code == "provider_rejected"
         {
             return refused.pass_on();
         }
-        let is_outage = status >= 500 && !is_of_account(code);
-        if is_outage && front.style_of_outage() == BlockStyle::Message {
-            return outage(front, code, at);
+        if let Some(code) = self.outage_in_words(front) {
+            return outage(front, code, (at, words));
         }
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
         let answer = errors::upstream((status, code), self.words(), front.surface(), front.request);
@@ -162,10 +169,11 @@ impl Front {
 }
 
 /// An outage in the assistant's words, where the paywall wants that.
-fn outage(front: &Front, code: &'static str, at: Timestamp) -> Answer {
+fn outage(front: &Front, code: &'static str, (at, words): (Timestamp, Option<String>)) -> Answer {
     let paywall = &front.paywall.paywall;
     let places = Places { name: &paywall.name, ..Places::default() };
-    let message = Template::ModelUnavailable.render(&paywall.templates, &places);
+    let template = || Template::ModelUnavailable.render(&paywall.templates, &places);
+    let message = words.unwrap_or_else(template);
     let request_id = front.request;
     let notice = Notice {
         status: "blocked",

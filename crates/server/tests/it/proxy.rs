@@ -2,6 +2,7 @@
 
 mod blocked;
 mod count_tokens;
+mod custom_response;
 mod failures;
 mod leaving;
 mod parallel;

@@ -141,6 +141,11 @@ CREATE TABLE paywalls (
   updated_at INTEGER NOT NULL, created_by TEXT NOT NULL);
 CREATE INDEX paywalls_by_env ON paywalls (env, no);
 
+-- What a paywall signs with, beside its subscriptions.
+CREATE TABLE paywall_secrets (
+  env INTEGER NOT NULL, paywall INTEGER NOT NULL, kind TEXT NOT NULL, sealed BLOB NOT NULL,
+  created_at INTEGER NOT NULL, PRIMARY KEY (paywall, kind)) WITHOUT ROWID;
+
 -- Whom a paywall's proxy asks. `sealed` holds the key and the headers.
 CREATE TABLE providers (
   no INTEGER PRIMARY KEY, paywall INTEGER NOT NULL, name TEXT NOT NULL, body TEXT NOT NULL,

@@ -172,7 +172,7 @@ pub const ALL: &[(&str, &str)] = &[
         "authorizationRequired insufficientFunds modelUnavailable limitReached \
          customResponse!:CustomResponse",
     ),
-    ("CustomResponse", "url timeoutMs!:int enabled!:flag"),
+    ("CustomResponse", "url timeoutMs!:int enabled!:flag secret secretSuffix"),
     (
         "Provider",
         "name! kind! baseUrl! keyLastFour headers:map modelMap:map timeouts!:Timeouts \
