@@ -8,6 +8,7 @@ mod aim;
 mod extension;
 mod limits;
 mod passing;
+pub mod prompts;
 mod recovery;
 pub mod replay;
 mod settlement;

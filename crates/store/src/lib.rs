@@ -30,6 +30,7 @@ pub mod page;
 pub mod paywall_secrets;
 pub mod paywalls;
 pub mod prices;
+pub mod prompts;
 pub mod providers;
 pub mod proxy_limits;
 pub mod proxy_requests;

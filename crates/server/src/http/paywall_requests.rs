@@ -49,5 +49,14 @@ async fn list(app: App, call: Call) -> Result<Answer, Error> {
 
 async fn read(app: App, call: Call) -> Result<Answer, Error> {
     let request = call.path("requestId", "request")?;
-    Ok(Answer::ok(&app.engine.request_story(&call.scope, (id(&call)?, request))?))
+    let story = app.engine.request_story(&call.scope, (id(&call)?, request))?;
+    let mut body = json!(story);
+    if let Some(kept) = app.engine.kept_prompt(&call.scope, request)? {
+        for (name, text) in [("prompt", kept.prompt), ("answer", kept.answer)] {
+            if !text.is_empty() {
+                body[name] = text.into();
+            }
+        }
+    }
+    Ok(Answer::ok(&body))
 }

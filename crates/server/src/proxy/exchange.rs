@@ -177,6 +177,7 @@ impl Exchange {
         match self.settle(end).await {
             Err(error) => client.answer(Err(error)),
             Ok(settled) => {
+                self.keep_prompt(&body).await;
                 let mut response = Response::new(Body::from(body));
                 *response.status_mut() = status;
                 answer::put_settled(&mut head, &settled);
@@ -244,6 +245,7 @@ impl Exchange {
             || self.bare_end(Outcome::Failed { code, http_status }, failure.upstream_status());
         match self.settle(end()).await {
             Ok(_) => {
+                self.keep_prompt(&[]).await;
                 let words = match failure.outage_in_words(&self.front) {
                     Some(code) => custom_response::ask(&self.app, &self.front, (code, None)).await,
                     None => None,
@@ -253,6 +255,21 @@ impl Exchange {
             Err(error) => {
                 client.answer(Err(error));
                 self.settle_stubbornly(end).await;
+            }
+        }
+    }
+
+    pub fn keeps_prompts(&self) -> bool {
+        self.front.paywall.paywall.privacy.store_prompts
+    }
+
+    /// For the owner who wants it. What cannot be kept keeps nobody from an answer.
+    pub async fn keep_prompt(&self, answer: &[u8]) {
+        if self.keeps_prompts() {
+            let (engine, front) = (&self.app.engine, &self.front);
+            let texts = (&front.body[..], answer);
+            if let Err(error) = engine.keep_prompt(front.scope, front.request, texts).await {
+                tracing::warn!(request = %front.request, %error, "a prompt was not kept");
             }
         }
     }

@@ -265,7 +265,7 @@ impl Pump {
         let mut head = Response::new(());
         *head.status_mut() = self.status;
         *head.headers_mut() = self.head();
-        if self.exchange.claim.is_some() {
+        if self.exchange.claim.is_some() || self.exchange.keeps_prompts() {
             self.sent = Some(Sending::begun(head.headers()));
         }
         self.client.begin(head);
@@ -361,6 +361,8 @@ impl Pump {
             Ending::Whole | Ending::Left => {}
         }
         let settled = self.settle(self.summary(outcome.clone())).await;
+        let sent = self.sent.as_ref().map_or(&[][..], Sending::bytes);
+        self.exchange.keep_prompt(sent).await;
         if let (Outcome::Completed { cut }, Some(settled)) = (outcome, &settled) {
             self.send_last(cut, settled).await;
         }

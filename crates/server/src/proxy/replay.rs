@@ -43,6 +43,11 @@ impl Sending {
         Sending { head: head.clone(), bytes: Some(Vec::new()) }
     }
 
+    /// So far; nothing where it became too long.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_deref().unwrap_or_default()
+    }
+
     pub fn add(&mut self, piece: &[u8]) {
         let room = |bytes: &Vec<u8>| bytes.len() + piece.len() <= ANSWER_BYTES_MAX;
         self.bytes = self.bytes.take().filter(room).map(|mut bytes| {

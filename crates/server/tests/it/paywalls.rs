@@ -369,7 +369,7 @@ async fn keys_open_only_their_own_doors() {
     let (status, _, body) = wall.post("/v1/messages/count_tokens", json!({})).await;
     assert_eq!(
         (status, &body["type"], &body["error"]["type"]),
-        (501, &json!("error"), &json!("api_error"))
+        (400, &json!("error"), &json!("invalid_request_error"))
     );
     let (status, _, body) = app.post("/v1/messages", "wrong", &json!({})).await;
     assert_eq!((status, &body["error"]["type"]), (401, &json!("authentication_error")));

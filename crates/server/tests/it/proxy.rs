@@ -7,6 +7,7 @@ mod failures;
 mod leaving;
 mod parallel;
 mod plain;
+mod prompts;
 mod refunds;
 mod replay;
 mod shutdown;

@@ -242,6 +242,10 @@ CREATE TABLE proxy_requests (
 CREATE INDEX proxy_requests_by_paywall ON proxy_requests (env, paywall, id);
 CREATE INDEX proxy_requests_open ON proxy_requests (env, wallet) WHERE state = 'open';
 
+-- Sealed prompts and answers, of paywalls whose owner wants them kept.
+CREATE TABLE proxy_prompts (
+  request BLOB PRIMARY KEY, env INTEGER NOT NULL, prompt BLOB NOT NULL, answer BLOB NOT NULL);
+
 -- Limits: paces and quotas by user and model, which were told today, money by calendar window.
 CREATE TABLE proxy_paces (
   env INTEGER NOT NULL, wallet INTEGER NOT NULL, model TEXT NOT NULL, day TEXT NOT NULL,

@@ -185,7 +185,7 @@ pub const ALL: &[(&str, &str)] = &[
          requestedModel! model provider startedAt!:time endedAt:time reason limitSource \
          price:object pricing!:object decimals!:int hold:object deferred!:flag usage:object \
          charge:object errorCode httpStatus:int finishReason cut!:flag latencyMs:int \
-         events!:text[]",
+         events!:text[] prompt answer",
     ),
     (
         "PriceRow",
