@@ -49,7 +49,7 @@ async fn compare(plan: Plan, asked: Sides) -> anyhow::Result<()> {
     }
     let mut sides = vec![Side::direct(provider.addr()), Side::nginx(&nginx)];
     if let Some(farebox) = &farebox {
-        sides.push(Side::strict(farebox));
+        sides.extend(Side::farebox(farebox));
     }
     tables::rates(&plan, &sides).await?;
     tables::times(&plan, &sides).await?;

@@ -21,6 +21,10 @@ pub struct Farebox {
     pub server: Server,
     /// Key of the paywall that holds before and charges after each call, on disk.
     pub strict: String,
+    /// Of one that promises leased money, with what was used on disk before the last byte.
+    pub lease: String,
+    /// Of one that writes a batch of usage at a time.
+    pub batch: String,
     _folder: TempDir,
 }
 
@@ -31,16 +35,25 @@ impl Farebox {
         command.env("FAREBOX_ALLOW_PRIVATE_TARGETS", "127.0.0.0/8");
         command.env("FAREBOX_ENCRYPTION_KEY", SEAL_KEY);
         let server = Server::start_with(folder.path(), command).await?;
-        let strict = paywall(server.address, provider, "immediate").await?;
-        Ok(Farebox { server, strict, _folder: folder })
+        let immediate = json!({ "mode": "immediate" });
+        let strict = paywall(server.address, provider, &immediate).await?;
+        let lease = json!({ "mode": "lease", "strict": true });
+        let lease = paywall(server.address, provider, &lease).await?;
+        let batch = json!({ "mode": "lease", "strict": false });
+        let batch = paywall(server.address, provider, &batch).await?;
+        Ok(Farebox { server, strict, lease, batch, _folder: folder })
     }
 }
 
 /// A paywall whose users have money; its key.
-async fn paywall(address: SocketAddr, provider: SocketAddr, mode: &str) -> anyhow::Result<String> {
+async fn paywall(
+    address: SocketAddr,
+    provider: SocketAddr,
+    settlement: &Value,
+) -> anyhow::Result<String> {
     let mut wire = Wire::open(address).await?;
     let owner = format!("x-api-key: {API_KEY}");
-    let body = json!({ "name": mode, "currency": "USD", "settlement": { "mode": mode } });
+    let body = json!({ "name": "Bench", "currency": "USD", "settlement": settlement });
     let answer = call(&mut wire, ("POST", "/v1/paywalls"), &owner, &body).await?;
     let id = answer["id"].as_str().context("a paywall without an id")?;
     let key = answer["apiKey"].as_str().context("a paywall without a key")?.to_owned();

@@ -59,10 +59,18 @@ impl Side {
         Side { streaming: nginx.streaming, process, ..Side::new("nginx", nginx.plain) }
     }
 
-    pub fn strict(farebox: &Farebox) -> Side {
+    /// The same server with three paywalls, by when they write what is charged.
+    pub fn farebox(farebox: &Farebox) -> [Side; 3] {
         let process = Some(farebox.server.process());
-        let key = farebox.strict.clone();
-        Side { key, process, ..Side::new("Farebox, strict", farebox.server.address) }
+        let side = |name, key: &str| {
+            let key = key.to_owned();
+            Side { key, process, ..Side::new(name, farebox.server.address) }
+        };
+        [
+            side("Farebox, lease", &farebox.batch),
+            side("Farebox, lease, usage on disk", &farebox.lease),
+            side("Farebox, strict", &farebox.strict),
+        ]
     }
 
     pub fn litellm(litellm: &LiteLlm) -> Side {

@@ -1,9 +1,10 @@
 //! Events: what is told of a change, as the bytes that every reader and receiver gets.
 //!
-//! Two kinds of rows are events. An `Event` carries its body, rendered when it was written. An
+//! Three kinds of rows are events. An `Event` carries its body, rendered when it was written. An
 //! entry of the ledger is its own event record: `entry::render` makes the body from the entry and
-//! from the versions of wallet and customer that it names, all of which never change. Both give the
-//! same bytes for ever; nothing here may read anything else.
+//! from the versions of wallet and customer that it names, all of which never change. A chapter
+//! names scenes of proxied requests, whose stories say the rest (`story`). All give the same bytes
+//! for ever; nothing here may read anything else.
 
 pub mod alert;
 pub mod billing;
@@ -11,6 +12,7 @@ pub mod customer;
 pub mod entry;
 pub mod paywall;
 pub mod proxy;
+pub mod story;
 pub mod wallet;
 
 use crate::id::{EventId, RequestId};

@@ -196,7 +196,7 @@ impl Bench {
                     told.extend(entry.announce.events().iter().map(|kind| kind.name()));
                 }
                 Record::Event(event) => told.push(event.kind.name()),
-                Record::Alert(_) => {}
+                Record::Alert(_) | Record::Chapter(_) => {}
             }
         }
         told

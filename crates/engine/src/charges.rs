@@ -87,8 +87,12 @@ impl Engine {
         sight: Sight,
         ask: Arc<ChargeAsk>,
     ) -> Result<Charged, Error> {
-        let (wallet, asked) = (sight.wallet, ask.clone());
-        match self.movement(scope, move |tx| pay(tx, wallet, &asked)).await {
+        let wallet = sight.wallet;
+        let pay = || {
+            let asked = ask.clone();
+            move |tx: &mut Tx<'_>| pay(tx, wallet, &asked)
+        };
+        match self.moved_with_leases(scope, wallet, pay).await {
             Ok(moved) => Ok(Charged::Paid(Box::new(moved))),
             Err(Error::Refused(Refusal::InsufficientBalance { .. })) => {
                 let spare = self.spare_token();

@@ -122,8 +122,12 @@ impl Engine {
         sight: Sight,
         ask: Arc<HoldAsk>,
     ) -> Result<Held, Error> {
-        let (wallet, asked) = (sight.wallet, ask.clone());
-        match self.movement(scope, move |tx| reserve(tx, wallet, &asked)).await {
+        let wallet = sight.wallet;
+        let reserve = || {
+            let asked = ask.clone();
+            move |tx: &mut Tx<'_>| reserve(tx, wallet, &asked)
+        };
+        match self.moved_with_leases(scope, wallet, reserve).await {
             Ok(moved) => Ok(Held::Reserved(Box::new(moved))),
             Err(Error::Refused(Refusal::InsufficientBalance { .. })) => {
                 let spare = self.spare_token();

@@ -55,6 +55,7 @@ impl Engine {
         let work = move |tx: &mut Tx<'_>| update(tx, &cause, id, (&edit, may_set_fees));
         let stored = self.change(scope, work).await?;
         self.forget_paywall(stored.no);
+        self.recall_paywall(stored.no).await;
         Ok(stored.paywall)
     }
 
@@ -67,7 +68,9 @@ impl Engine {
     ) -> Result<Answered, Error> {
         let work = move |tx: &mut Tx<'_>| archive(tx, &cause, id, reason.as_deref());
         let answered = self.once(scope, key, work, render).await?;
-        self.forget_paywall(self.read_now(|read| find(read, &scope, id))?.no);
+        let no = self.read_now(|read| find(read, &scope, id))?.no;
+        self.forget_paywall(no);
+        self.recall_paywall(no).await;
         Ok(answered)
     }
 

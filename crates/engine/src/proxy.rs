@@ -6,13 +6,17 @@
 mod admission;
 mod aim;
 mod extension;
+pub(crate) mod leases;
+mod leasing;
 mod limits;
 mod passing;
 pub mod prompts;
+mod reckoning;
 mod recovery;
+mod renewal;
 pub mod replay;
 mod settlement;
-pub(crate) mod story;
+mod settlements;
 mod telling;
 
 use std::sync::Arc;
@@ -32,9 +36,11 @@ use domain::time::Timestamp;
 use parking_lot::Mutex;
 use store::paywalls::Stored as StoredPaywall;
 
+pub use domain::proxy::story::{ChargeStory, HoldStory, Status, Story, UsageStory};
 pub use extension::{Grown, Halt};
-pub use story::{ChargeStory, HoldStory, Status, Story, UsageStory};
+pub use settlements::Batch;
 
+use self::leases::Leased;
 use crate::users::Sight;
 
 /// A request as the edge read it.
@@ -69,7 +75,7 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Ticket {
     pub call: Arc<Call>,
-    pub target: Target,
+    pub target: Arc<Target>,
     pub hold: Hold,
     /// Of the tightest limit, for headers.
     pub remaining: Option<Remaining>,
@@ -77,6 +83,8 @@ pub struct Ticket {
     /// Held from a change of the request to its commit, so that none undoes what another noted.
     turn: tokio::sync::Mutex<()>,
     changing: Mutex<Changing>,
+    /// What it is held in, where it has no hold of its own.
+    leased: Option<Arc<Leased>>,
 }
 
 /// What happens to a request under way.
@@ -84,6 +92,10 @@ pub struct Ticket {
 struct Changing {
     story: Story,
     holds: Vec<Place>,
+    /// Its beginning is told.
+    told: bool,
+    /// How it ended, where the ledger does not say.
+    settled: Option<Settled>,
 }
 
 #[derive(Debug)]
@@ -181,6 +193,11 @@ impl Blocked {
 }
 
 impl Ticket {
+    /// Its charge follows in a batch.
+    pub fn is_deferred(&self) -> bool {
+        self.leased.is_some()
+    }
+
     /// The story so far.
     pub fn story(&self) -> Story {
         self.changing.lock().story.clone()

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{Clocks, real_now};
 use crate::error::Error;
+use crate::proxy::leases::Leases;
 use crate::proxy::replay::AtWork;
 use crate::random::Random;
 use crate::seal::Seal;
@@ -61,6 +62,8 @@ pub struct Engine {
     pub(crate) at_work: AtWork,
     /// Number of the newest durable commit, for whoever waits for one.
     commits: watch::Sender<u64>,
+    /// Wallets' money that this process may promise.
+    pub(crate) leases: Leases,
     /// Held while a test clock moves.
     pub(crate) moving: tokio::sync::Mutex<()>,
     /// Who sends webhooks in this process, for test clocks.
@@ -97,6 +100,7 @@ impl Engine {
             handovers: Mutex::new(Some(receiver)),
             at_work: AtWork::default(),
             commits,
+            leases: Leases::default(),
             moving: tokio::sync::Mutex::new(()),
             sends: RwLock::new(None),
         }))

@@ -124,6 +124,7 @@ impl Engine {
         let (key, user) = (ask.key.clone(), ask.user.clone());
         let answered = self.once(scope, key, move |tx| set_state(tx, &cause, &ask), render).await?;
         self.forget_sight(no, &user);
+        self.recall_user(no, &user).await;
         Ok(answered)
     }
 }

@@ -9,6 +9,7 @@ use domain::ledger::lot::Lot;
 use domain::ledger::replay::Replay;
 use domain::ledger::{Account, Entry, Record};
 use domain::place::Place;
+use domain::proxy::chapter::Chapter;
 use domain::scope::Scope;
 use domain::time::{MINUTE_MS, Timestamp};
 use serde::Serialize;
@@ -182,6 +183,15 @@ impl Proof<'_> {
                 self.subject(&event.subject, (place, event.id().to_string()))?;
                 self.sequence(&counted, (event.sequence, 1), (place, event.id().to_string()));
             }
+            Record::Chapter(chapter) => {
+                self.summary.events += chapter.len();
+                self.position(place, chapter.len());
+                let at = (place, place.event_id(chapter.at).to_string());
+                self.subject(&format!("paywall:{}", chapter.paywall.1), at.clone())?;
+                let counted = format!("paywall:{}", chapter.paywall.0);
+                self.sequence(&counted, (chapter.sequence, chapter.len()), at);
+                self.stories(chapter)?;
+            }
             Record::Alert(_) => {}
         }
         self.deliveries(&record)
@@ -196,6 +206,18 @@ impl Proof<'_> {
             self.find("invented", Some((at.0, Some(at.1))), format!("{subject} does not exist"));
         }
         self.subjects.insert(subject.to_owned());
+        Ok(())
+    }
+
+    /// A chapter tells of requests that are there.
+    fn stories(&mut self, chapter: &Chapter) -> Result<(), Error> {
+        for (place, _, line) in chapter.numbered() {
+            let key = (chapter.paywall.0, line.request);
+            if store::proxy_requests::find(self.read, self.scope, key)?.is_none() {
+                let at = (place, Some(place.event_id(chapter.at).to_string()));
+                self.find("invented", Some(at), format!("{} does not exist", line.request));
+            }
+        }
         Ok(())
     }
 

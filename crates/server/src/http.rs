@@ -31,6 +31,7 @@ pub mod paywall_proxy;
 pub mod paywall_refunds;
 pub mod paywall_requests;
 pub mod paywall_sections;
+mod paywall_settlements;
 pub mod paywall_users;
 pub mod paywalls;
 pub mod query;
@@ -84,6 +85,7 @@ pub fn routes() -> route::Routes {
         .merge(paywall_providers::routes())
         .merge(paywall_prices::routes())
         .merge(paywall_requests::routes())
+        .merge(paywall_settlements::routes())
         .merge(paywall_owner::routes())
         .merge(paywall_ledger::routes())
         .merge(customers::routes())

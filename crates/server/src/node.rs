@@ -122,6 +122,7 @@ impl Node {
             tracing::warn!("some streams are not settled; the next start does it");
         }
         workers.end().await;
+        app.engine.end_leases().await;
         deliverer.stop().await;
         app.engine.close();
         tracing::info!("stopped");

@@ -11,6 +11,8 @@ use crate::app::App;
 const TIMERS_EVERY: Duration = Duration::from_millis(500);
 /// What a crash may forget of an open stream.
 const CHECKPOINTS_EVERY: Duration = Duration::from_secs(5);
+/// Leases are looked at so often, and when one is due before.
+const LEASES_EVERY: Duration = Duration::from_millis(100);
 const USES_EVERY: Duration = Duration::from_mins(1);
 
 /// The running loops. They end by themselves once the process stops.
@@ -24,6 +26,7 @@ impl Workers {
         loops.spawn(timers(app.clone()));
         loops.spawn(key_uses(app.clone()));
         loops.spawn(checkpoints(app.clone()));
+        loops.spawn(leases(app.clone()));
         Workers { loops }
     }
 
@@ -65,6 +68,19 @@ async fn key_uses(app: App) {
         if let Err(error) = app.flush_uses().await {
             tracing::warn!(%error, "the last uses of keys were not kept");
         }
+    }
+}
+
+async fn leases(app: App) {
+    let mut stopping = app.stopping();
+    let mut running = true;
+    while running {
+        let early = app.engine.lease_is_due();
+        running = tokio::select! {
+            running = rest(&mut stopping, LEASES_EVERY) => running,
+            () = early => true,
+        };
+        app.engine.settle_leases().await;
     }
 }
 

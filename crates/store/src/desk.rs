@@ -21,8 +21,9 @@ use crate::database::Read;
 use crate::deliveries::{Handover, Routing};
 use crate::error::Error;
 use crate::idempotency::{Index, Marks};
+use crate::proxy_requests::StoredRequest;
 use crate::value::{Key, signed, unsigned};
-use crate::{accounts, deliveries, entries, timers};
+use crate::{accounts, chapters, deliveries, entries, proxy_requests, timers};
 
 /// Accounts that stay in memory between batches.
 pub const ACCOUNTS_MAX: usize = 50_000;
@@ -61,6 +62,8 @@ pub(crate) struct Desk {
     pub(crate) slots: HashMap<i64, Slot>,
     pub(crate) envs: HashMap<EnvNo, EnvDesk>,
     pub(crate) records: Vec<Record>,
+    /// Proxied requests of the open transaction, as they are now.
+    pub(crate) requests: Vec<(EnvNo, StoredRequest)>,
     /// Wallets and environments that the open transaction changed.
     touched: Vec<i64>,
     touched_envs: BTreeSet<EnvNo>,
@@ -88,6 +91,7 @@ impl Desk {
             slots: HashMap::new(),
             envs: HashMap::new(),
             records: Vec::new(),
+            requests: Vec::new(),
             touched: Vec::new(),
             touched_envs: BTreeSet::new(),
             job_wallets: BTreeSet::new(),
@@ -195,7 +199,7 @@ impl Desk {
     }
 
     pub(crate) fn is_flushed(&self) -> bool {
-        self.records.is_empty() && self.touched.is_empty()
+        self.records.is_empty() && self.touched.is_empty() && self.requests.is_empty()
     }
 
     /// Writes the buffered log and every touched account, set by set.
@@ -218,6 +222,8 @@ impl Desk {
             recorded_at,
         )?;
         crate::events::append(connection, &records, recorded_at)?;
+        chapters::append(connection, &records, recorded_at)?;
+        proxy_requests::save(connection, &std::mem::take(&mut self.requests))?;
         crate::alerts::append(connection, &records)?;
         self.write_accounts(connection)?;
         self.write_counters(connection, &records)?;
@@ -261,6 +267,9 @@ impl Desk {
                         subjects.insert((event.place.env(), &event.subject), event.sequence);
                     }
                 },
+                Record::Chapter(chapter) => {
+                    paywalls.insert((chapter.place.env(), chapter.paywall.0));
+                }
                 _ => {}
             }
         }
@@ -314,6 +323,7 @@ impl Desk {
             .filter_map(|record| match record {
                 Record::Entry(entry) => Some(entry.place.env()),
                 Record::Event(event) => Some(event.place.env()),
+                Record::Chapter(chapter) => Some(chapter.place.env()),
                 Record::Alert(_) => None,
             })
             .collect();
@@ -363,6 +373,7 @@ impl Desk {
         self.in_job = false;
         self.log.rollback(self.log_marks.1);
         self.records.clear();
+        self.requests.clear();
         self.touched.clear();
         self.touched_envs.clear();
         for wallet in std::mem::take(&mut self.job_wallets) {
@@ -378,6 +389,7 @@ impl Desk {
         self.in_job = false;
         self.log.rollback_all(self.log_marks.0);
         self.records.clear();
+        self.requests.clear();
         self.touched.clear();
         self.touched_envs.clear();
         self.slots.clear();

@@ -222,7 +222,7 @@ pub(crate) fn level(code: i64) -> Level {
 }
 
 /// `<source>/<kind>/<id>` in one letter each.
-fn write_actor(actor: &Actor) -> String {
+pub(crate) fn write_actor(actor: &Actor) -> String {
     let source = match actor.source {
         Source::Api => 'a',
         Source::Dashboard => 'd',
@@ -240,7 +240,7 @@ fn write_actor(actor: &Actor) -> String {
     format!("{source}{kind}{}", actor.id)
 }
 
-fn read_actor(text: &str) -> Actor {
+pub(crate) fn read_actor(text: &str) -> Actor {
     let mut letters = text.chars();
     let source = match letters.next() {
         Some('a') => Source::Api,

@@ -1,6 +1,7 @@
-//! Events by their place: those with a body of their own, and those that entries are the record of.
+//! Events by their place: those with a body of their own, and those that entries and chapters are
+//! the record of.
 //!
-//! The feed merges both. Bodies of entries are rendered from the versions that the entry names.
+//! The feed merges all. Bodies of entries are rendered from the versions that the entry names.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -19,9 +20,9 @@ use domain::webhook::catalogue::EventType;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Read;
-use crate::entries;
 use crate::error::Error;
 use crate::value::{Key, Millis, signed, unsigned};
+use crate::{chapters, entries};
 
 /// Events of an entry are at most this many; the search for a place looks that far back.
 const EVENTS_PER_ENTRY_MAX: i64 = 8;
@@ -78,6 +79,7 @@ pub fn page(
     let (_, last) = scope.env.range();
     let mut found = own_events(read.connection, (from, last), limit)?;
     found.extend(entry_events(read, scope, (from, last), limit)?);
+    found.extend(chapters::events(read, scope, (from, last), limit)?);
     found.sort_by_key(|recorded| recorded.event.place);
     found.truncate(limit as usize);
     let seen = found.last().map_or(after, |recorded| recorded.event.place.position());
@@ -93,6 +95,9 @@ pub fn find(read: Read<'_>, scope: &Scope, place: Place) -> Result<Option<Record
     let before = place.raw() - 1;
     if let Some(own) = own_events(read.connection, (before, place.raw()), 1)?.pop() {
         return Ok(Some(own));
+    }
+    if let Some(told) = chapters::find(read, scope, place)? {
+        return Ok(Some(told));
     }
     let mut select = read.connection.prepare_cached(&format!(
         "SELECT {} FROM entries WHERE place > ?1 AND place <= ?2 ORDER BY place DESC LIMIT 1",

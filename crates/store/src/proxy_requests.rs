@@ -1,9 +1,10 @@
 //! Requests of the proxy: what is under way, and the whole story of each one that ended.
 
 use domain::id::RequestId;
+use domain::place::EnvNo;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -12,6 +13,8 @@ use crate::value::{Key, Millis, signed, unsigned};
 
 /// The state in which a request may still be settled.
 pub const OPEN: &str = "open";
+/// It has ended, and what it costs is still to be taken from its lease.
+pub const UNSETTLED: &str = "unsettled";
 
 /// A request as stored; `story` is JSON.
 #[derive(Clone, Debug)]
@@ -19,7 +22,7 @@ pub struct StoredRequest {
     pub id: RequestId,
     pub paywall: i64,
     pub wallet: i64,
-    pub state: String,
+    pub state: &'static str,
     pub started_at: Timestamp,
     /// Output tokens that were counted at the last checkpoint.
     pub counted: u64,
@@ -29,27 +32,40 @@ pub struct StoredRequest {
 const COLUMNS: &str = "id, paywall, wallet, state, started_at, counted, story";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredRequest> {
+    let state = match row.get_ref(3)?.as_str()? {
+        OPEN => OPEN,
+        UNSETTLED => UNSETTLED,
+        _ => ENDED,
+    };
     Ok(StoredRequest {
         id: RequestId(row.get::<_, Key>(0)?.0),
         paywall: row.get(1)?,
         wallet: row.get(2)?,
-        state: row.get(3)?,
+        state,
         started_at: row.get::<_, Millis>(4)?.0,
         counted: unsigned(row.get(5)?),
         story: row.get(6)?,
     })
 }
 
-pub fn insert(write: Write<'_>, scope: &Scope, request: &StoredRequest) -> Result<(), Error> {
-    write
-        .connection
-        .prepare_cached(
-            "INSERT INTO proxy_requests (id, env, paywall, wallet, state, started_at, counted,
-                story) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute(params![
+/// Nothing is to come.
+pub const ENDED: &str = "ended";
+
+/// Writes requests as they are now, new or known. What was counted stays.
+pub(crate) fn save(
+    connection: &Connection,
+    requests: &[(EnvNo, StoredRequest)],
+) -> Result<(), Error> {
+    let mut upsert = connection.prepare_cached(
+        "INSERT INTO proxy_requests (id, env, paywall, wallet, state, started_at, counted, story)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (env, paywall, id) DO UPDATE SET state = excluded.state,
+            story = excluded.story",
+    )?;
+    for (env, request) in requests {
+        upsert.execute(params![
             Key(request.id.0),
-            scope.env.get(),
+            env.get(),
             request.paywall,
             request.wallet,
             request.state,
@@ -57,53 +73,45 @@ pub fn insert(write: Write<'_>, scope: &Scope, request: &StoredRequest) -> Resul
             signed(request.counted),
             request.story,
         ])?;
+    }
     Ok(())
-}
-
-/// Replaces the story of an open request, which may end with it. Returns whether it was open.
-pub fn set(
-    write: Write<'_>,
-    scope: &Scope,
-    id: RequestId,
-    (state, story): (&str, &str),
-) -> Result<bool, Error> {
-    let changed = write
-        .connection
-        .prepare_cached(
-            "UPDATE proxy_requests SET state = ?3, story = ?4
-             WHERE id = ?1 AND env = ?2 AND state = 'open'",
-        )?
-        .execute(params![Key(id.0), scope.env.get(), state, story])?;
-    Ok(changed > 0)
 }
 
 /// Notes how far an open stream came.
 pub fn checkpoint(
     write: Write<'_>,
     scope: &Scope,
-    id: RequestId,
+    (paywall, id): (i64, RequestId),
     counted: u64,
 ) -> Result<(), Error> {
     write
         .connection
         .prepare_cached(
-            "UPDATE proxy_requests SET counted = ?3 WHERE id = ?1 AND env = ?2 AND state = 'open'",
+            "UPDATE proxy_requests SET counted = ?4
+             WHERE env = ?1 AND paywall = ?2 AND id = ?3 AND state = 'open'",
         )?
-        .execute(params![Key(id.0), scope.env.get(), signed(counted)])?;
+        .execute(params![scope.env.get(), paywall, Key(id.0), signed(counted)])?;
     Ok(())
 }
 
-pub fn find(read: Read<'_>, scope: &Scope, id: RequestId) -> Result<Option<StoredRequest>, Error> {
+/// A request of a paywall.
+pub fn find(
+    read: Read<'_>,
+    scope: &Scope,
+    (paywall, id): (i64, RequestId),
+) -> Result<Option<StoredRequest>, Error> {
     let mut select = read.connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM proxy_requests WHERE id = ?1 AND env = ?2"
+        "SELECT {COLUMNS} FROM proxy_requests WHERE env = ?1 AND paywall = ?2 AND id = ?3"
     ))?;
-    Ok(select.query_row(params![Key(id.0), scope.env.get()], from_row).optional()?)
+    let values = params![scope.env.get(), paywall, Key(id.0)];
+    Ok(select.query_row(values, from_row).optional()?)
 }
 
-/// Requests that nobody ended yet.
+/// Requests that nobody ended yet, and those that are not settled.
 pub fn open(read: Read<'_>, scope: &Scope) -> Result<Vec<StoredRequest>, Error> {
     let mut select = read.connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM proxy_requests WHERE env = ?1 AND state = 'open' ORDER BY id"
+        "SELECT {COLUMNS} FROM proxy_requests
+         WHERE env = ?1 AND state IN ('open', 'unsettled') ORDER BY no"
     ))?;
     let rows = select.query_map([scope.env.get()], from_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -112,7 +120,8 @@ pub fn open(read: Read<'_>, scope: &Scope) -> Result<Vec<StoredRequest>, Error> 
 /// Requests of a wallet that are under way.
 pub fn count_open(read: Read<'_>, scope: &Scope, wallet: i64) -> Result<u64, Error> {
     let mut select = read.connection.prepare_cached(
-        "SELECT COUNT(*) FROM proxy_requests WHERE env = ?1 AND wallet = ?2 AND state = 'open'",
+        "SELECT COUNT(*) FROM proxy_requests
+         WHERE env = ?1 AND wallet = ?2 AND state IN ('open', 'unsettled') AND state = 'open'",
     )?;
     Ok(unsigned(select.query_row([i64::from(scope.env.get()), wallet], |row| row.get(0))?))
 }

@@ -9,6 +9,7 @@ use domain::id::{CustomerId, PaywallId, Ulid};
 use domain::ledger::log::Telling;
 use domain::ledger::{Account, Entry, Log, Record, auto_topup, expiry};
 use domain::place::Place;
+use domain::proxy::chapter::Line;
 use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
@@ -21,6 +22,7 @@ use crate::desk::{Desk, EnvDesk};
 use crate::entries;
 use crate::error::Error;
 use crate::idempotency::{Worked, fingerprint};
+use crate::proxy_requests::StoredRequest;
 
 pub struct Tx<'w> {
     pub(crate) connection: &'w Connection,
@@ -185,6 +187,24 @@ impl Tx<'_> {
     ) -> Result<(), Error> {
         self.desk.load_paywall_counter(self.connection, self.scope.env, paywall.0)?;
         self.with_log(|log| log.tell_paywall(paywall, user, kind, cause, render))
+    }
+
+    /// Tells what happened to proxied requests of one user, in the order of `lines`. `settled_by`
+    /// is the entry that paid for all of their charges at once.
+    pub fn tell_chapter(
+        &mut self,
+        paywall: (i64, PaywallId),
+        user: CustomerId,
+        cause: &Cause,
+        told: (Vec<Line>, Option<Place>),
+    ) -> Result<(), Error> {
+        self.desk.load_paywall_counter(self.connection, self.scope.env, paywall.0)?;
+        self.with_log(|log| log.tell_chapter(paywall, user, cause, told))
+    }
+
+    /// Stores a proxied request as it is now. A light command may.
+    pub fn save_request(&mut self, request: StoredRequest) {
+        self.desk.requests.push((self.scope.env, request));
     }
 
     fn with_log(&mut self, work: impl FnOnce(&mut Log<'_>)) -> Result<(), Error> {

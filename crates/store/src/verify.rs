@@ -14,10 +14,10 @@ use rusqlite::{Row, Rows, params};
 
 use crate::database::Read;
 use crate::deliveries::{self, Routing};
-use crate::entries;
 use crate::error::Error;
 use crate::events;
 use crate::value::Millis;
+use crate::{chapters, entries};
 
 /// One row of the log, or why it cannot be read.
 pub type Item = (Place, Result<Record, String>);
@@ -35,34 +35,52 @@ pub fn walk<E: From<Error>>(
         entries::columns()
     ))?;
     let mut events = select(events::OWN_BETWEEN)?;
-    let mut entries = entries.query([first, last]).map_err(Error::from)?;
-    let mut events = events.query([first, last]).map_err(Error::from)?;
-    let (mut entry, mut event) = (next(&mut entries, entry)?, next(&mut events, own)?);
+    let mut chapters = select(chapters::BETWEEN)?;
+    let range = [first, last];
+    let mut sources = [
+        Source::open(entries.query(range).map_err(Error::from)?, entry)?,
+        Source::open(events.query(range).map_err(Error::from)?, own)?,
+        Source::open(chapters.query(range).map_err(Error::from)?, chapter)?,
+    ];
     loop {
-        let entry_first = match (&entry, &event) {
-            (Some((one, _)), Some((other, _))) => one < other,
-            (Some(_), None) => true,
-            (None, Some(_)) => false,
-            (None, None) => return Ok(()),
-        };
-        let item = if entry_first {
-            std::mem::replace(&mut entry, next(&mut entries, self::entry)?)
-        } else {
-            std::mem::replace(&mut event, next(&mut events, own)?)
-        };
-        if let Some(item) = item {
+        let waiting = sources.iter_mut().filter(|source| source.next.is_some());
+        let first = waiting.min_by_key(|source| source.next.as_ref().map(|(place, _)| *place));
+        let Some(source) = first else { return Ok(()) };
+        if let Some(item) = source.advance()? {
             take(item)?;
         }
     }
 }
 
-fn next(
-    rows: &mut Rows<'_>,
+/// One table of the log, and its row that comes next.
+struct Source<'s> {
+    rows: Rows<'s>,
     parse: fn(&Row<'_>) -> rusqlite::Result<Record>,
-) -> Result<Option<Item>, Error> {
-    let Some(row) = rows.next()? else { return Ok(None) };
-    let place = Place::from_raw(row.get(0)?);
-    Ok(Some((place, parse(row).map_err(|problem| problem.to_string()))))
+    next: Option<Item>,
+}
+
+impl<'s> Source<'s> {
+    fn open(
+        rows: Rows<'s>,
+        parse: fn(&Row<'_>) -> rusqlite::Result<Record>,
+    ) -> Result<Source<'s>, Error> {
+        let mut source = Source { rows, parse, next: None };
+        source.advance()?;
+        Ok(source)
+    }
+
+    fn advance(&mut self) -> Result<Option<Item>, Error> {
+        let row = self.rows.next()?;
+        let parse = |row: &Row<'_>| -> Result<Item, Error> {
+            let place = Place::from_raw(row.get(0)?);
+            Ok((place, (self.parse)(row).map_err(|problem| problem.to_string())))
+        };
+        Ok(std::mem::replace(&mut self.next, row.map(parse).transpose()?))
+    }
+}
+
+fn chapter(row: &Row<'_>) -> rusqlite::Result<Record> {
+    chapters::from_row(row).map(|(chapter, _)| Record::Chapter(Box::new(chapter)))
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Record> {

@@ -17,6 +17,7 @@ use crate::amount::Amount;
 use crate::event::Event;
 use crate::id::{CustomerId, PaywallId};
 use crate::place::Place;
+use crate::proxy::chapter::{Chapter, Line};
 use crate::scope::{Cause, Scope};
 use crate::time::Timestamp;
 use crate::webhook::catalogue::EventType;
@@ -40,6 +41,7 @@ pub enum Record {
     Entry(Box<Entry>),
     Event(Box<Event>),
     Alert(Box<AlertRow>),
+    Chapter(Box<Chapter>),
 }
 
 /// Where an operation began, so that its end can complete its entries.
@@ -183,6 +185,32 @@ impl Log<'_> {
         let names = paywall_names(paywall.1, user);
         let body = render(&telling);
         self.push(&telling, names, Some(paywall.0), cause, body);
+    }
+
+    /// Appends events of proxied requests of one user, in the order of `lines`.
+    pub fn tell_chapter(
+        &mut self,
+        paywall: (i64, PaywallId),
+        user: CustomerId,
+        cause: &Cause,
+        (lines, settled_by): (Vec<Line>, Option<Place>),
+    ) {
+        let count = lines.len() as u64;
+        let last = self.counters.paywalls.entry(paywall.0).or_default();
+        *last += count;
+        let sequence = *last + 1 - count;
+        let place = self.number(count);
+        self.records.push(Record::Chapter(Box::new(Chapter {
+            place,
+            at: self.now,
+            paywall,
+            user,
+            sequence,
+            actor: cause.actor.clone(),
+            idempotency_key: cause.idempotency_key.clone(),
+            settled_by,
+            lines,
+        })));
     }
 
     /// Appends an event about anything else; `subject` is `type:id`.

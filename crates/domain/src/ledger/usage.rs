@@ -12,12 +12,15 @@ use crate::paywall::Fees;
 use crate::place::Place;
 use crate::scope::Cause;
 
-/// The price of a request that has ended.
+/// The price of a request that has ended, or of several that are paid at once.
 #[derive(Clone, Debug)]
 pub struct UsageCharge<'h> {
     /// The holds that were made for it; those that are gone count as nothing.
     pub holds: &'h [Place],
-    pub price: Amount,
+    /// Of each request.
+    pub prices: &'h [Amount],
+    /// What the wallet must keep for requests that are still under way.
+    pub kept: Amount,
     pub fees: Fees,
     pub details: Details,
 }
@@ -39,24 +42,37 @@ pub fn collect(
 ) -> Result<Collected, Refusal> {
     account.must_move()?;
     let open: Vec<Place> = open_holds(account, ask.holds);
+    let price: Amount = ask.prices.iter().copied().sum();
+    let fee = |taken| shared_out(ask.prices, taken).map(|part| ask.fees.of(part)).sum();
     let covered = |hold: Place| {
-        account.holds.iter().any(|open| open.place == hold && open.amount >= ask.price)
+        let covers = |amount| price + ask.kept <= amount;
+        account
+            .holds
+            .iter()
+            .any(|open| open.place == hold && covers(open.amount) && open.deadline > log.now)
     };
     if let [only] = open[..]
         && covered(only)
     {
-        let fee = ask.fees.of(ask.price);
-        let capture =
-            Capture { hold: only, part: Some(ask.price), fee, details: ask.details, key: None };
+        let (part, fee) = (Some(price), fee(price));
+        let capture = Capture { hold: only, part, fee, details: ask.details, key: None };
         let place = hold::capture(account, log, cause, capture)?;
-        return Ok(Collected { place, taken: ask.price, uncollected: Amount::ZERO });
+        return Ok(Collected { place, taken: price, uncollected: Amount::ZERO });
     }
     free(account, log, cause, &open)?;
-    let taken = ask.price.min(account.available().or_zero());
-    let charge =
-        Charge { credits: taken, fee: ask.fees.of(taken), details: ask.details, key: None };
+    let taken = price.min((account.available() - ask.kept).or_zero());
+    let charge = Charge { credits: taken, fee: fee(taken), details: ask.details, key: None };
     let place = spend::post_charge(account, log, cause, (charge, Announce::Transaction));
-    Ok(Collected { place, taken, uncollected: ask.price - taken })
+    Ok(Collected { place, taken, uncollected: price - taken })
+}
+
+/// What each of the prices gets of what was taken: the first ones all, the last ones the rest.
+pub fn shared_out(prices: &[Amount], taken: Amount) -> impl Iterator<Item = Amount> {
+    prices.iter().scan(taken, |left, price| {
+        let part = (*price).min(*left);
+        *left -= part;
+        Some(part)
+    })
 }
 
 /// Frees the holds of a request that costs nothing.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::fields::{TRIAL_GRANTED, is_map, is_read_only, section_fields, write};
 use super::{
     Block, Caps, Fees, ForwardUser, IdentityScope, Limits, Mode, Models, Payment, Paywall,
-    PaywallStatus, Privacy, Rail, Settlement, SettlementMode, Templates, Trial,
+    PaywallStatus, Privacy, Rail, Settlement, Templates, Trial,
 };
 use crate::amount::{Amount, NumberError};
 use crate::currency::{Currency, CurrencyError};
@@ -284,7 +284,6 @@ fn check_between_fields(paywall: &Paywall) -> Result<(), PaywallError> {
     let not_built = [
         ("payment.rail", paywall.payment.rail == Rail::Stripe),
         ("trial.requireCard", paywall.trial.require_card),
-        ("settlement.mode", paywall.settlement.mode == SettlementMode::Lease),
     ];
     match not_built.iter().find(|(_, asked)| *asked) {
         Some((path, _)) => Err(PaywallError::new(path, Problem::NotBuilt)),
@@ -505,7 +504,6 @@ mod tests {
     fn refuses_lists_styles_and_templates_and_names_the_field() {
         use Problem as P;
         let table = [
-            (json!({"settlement": {"mode": "lease"}}), "settlement.mode", P::NotBuilt),
             (json!({"settlement": {"batch": 0}}), "settlement.batch", P::NotWhole(1, 10_000)),
             (json!({"models": {"allow": ["gpt-5", "a*b"]}}), "models.allow.1", P::NotAModel),
             (json!({"models": {"deny": "x"}}), "models.deny", P::WrongType("a list of strings")),

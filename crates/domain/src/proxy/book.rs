@@ -266,7 +266,7 @@ impl PriceBook<'_> {
         row.map(|row| row.facts).unwrap_or_default()
     }
 
-    fn lists(&self) -> [(Origin, &PriceList); 3] {
+    pub(super) fn lists(&self) -> [(Origin, &PriceList); 3] {
         [
             (Origin::Paywall, self.paywall),
             (Origin::Environment, self.environment),

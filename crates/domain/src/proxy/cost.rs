@@ -4,7 +4,7 @@
 //! cost is shown at 12 places.
 
 use ethnum::I256;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::book::{Prices, Tariff};
 use super::price::Price;
@@ -22,7 +22,8 @@ pub struct Cost(pub(super) I256);
 pub struct CostOverflow;
 
 /// What a request comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Bill {
     /// What the provider takes, in the paywall's currency, rounded to 12 places where it has more.
     pub cost: Price,
@@ -40,7 +41,7 @@ pub struct Served<'a> {
 }
 
 /// One line of a bill, for the explanation of a charge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Part {
     pub class: Class,

@@ -4,7 +4,7 @@
 //! affords is computed here, and decided in `hold`.
 
 use ethnum::I256;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ask::Ask;
 use super::book::{ModelFacts, Prices, Tariff};
@@ -16,7 +16,7 @@ use super::vector::Class;
 use crate::amount::{Amount, Rate};
 
 /// The figures of the worst case. Prices are the provider's, before markup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Estimate {
     pub prompt_tokens: u64,

@@ -141,6 +141,15 @@ impl<'a> Market<'a> {
     }
 
     /// The price that holds (paywalls 14.3). `Ok(None)` only where it prices by requests.
+    /// Until when no price or fact changes, where no row is written: the next time at which a row
+    /// comes into force or ends.
+    pub fn same_until(&self, at: Timestamp) -> Timestamp {
+        let book = self.book();
+        let lists = book.lists().into_iter().flat_map(|(_, list)| list.rows());
+        let times = lists.flat_map(|row| [Some(row.effective_from), row.effective_to]);
+        times.flatten().filter(|time| *time > at).min().unwrap_or(Timestamp::from_millis(i64::MAX))
+    }
+
     pub fn tariff(&self, route: &Route<'_>, at: Timestamp) -> Result<Option<Tariff>, Unbillable> {
         self.asked(route, at, |ask| self.book().resolve(self.pricing, ask))
     }

@@ -87,6 +87,14 @@ impl Default for Pricing {
 }
 
 impl Pricing {
+    /// What a price that has been chosen is billed by.
+    #[must_use]
+    pub fn without_overrides(&self) -> Pricing {
+        let Pricing { mode, markup_percent, request_fee, minimum_fee, currency_rate, .. } = *self;
+        let overrides = BTreeMap::new();
+        Pricing { mode, markup_percent, request_fee, minimum_fee, overrides, currency_rate }
+    }
+
     /// The fields, as paths below `pricing`.
     pub const FIELDS: [&'static str; 6] =
         ["mode", "markupPercent", "requestFee", "minimumFee", "overrides", "currencyRate"];

@@ -2,6 +2,8 @@
 //!
 //! The fallbacks of absent prices are here. Sums of money are not.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
@@ -199,6 +201,29 @@ impl Quantities {
 impl Serialize for Class {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Class {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Class, D::Error> {
+        let name = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        Class::parse(&name).ok_or_else(|| de::Error::custom("is not a class of tokens"))
+    }
+}
+
+/// What was used of each class that was used at all.
+impl Serialize for Quantities {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let classes = Class::ALL.into_iter().map(|class| (class.name(), self.get(class)));
+        serializer.collect_map(classes.filter(|(_, count)| *count > 0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Quantities {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Quantities, D::Error> {
+        let counts = <BTreeMap<Class, u64>>::deserialize(deserializer)?;
+        let add = |sum: Quantities, (class, count)| sum.with(class, count);
+        Ok(counts.into_iter().fold(Quantities::default(), add))
     }
 }
 

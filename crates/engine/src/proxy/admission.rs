@@ -3,25 +3,29 @@
 use std::sync::Arc;
 
 use domain::amount::Amount;
-use domain::event::proxy::{Blocked as BlockedEvent, Started};
+use domain::event::proxy::Blocked as BlockedEvent;
 use domain::ledger::Refusal;
 use domain::ledger::entry::Details;
 use domain::ledger::hold::{self, Reserve};
+use domain::paywall::SettlementMode;
 use domain::place::Place;
+use domain::proxy::chapter::Scene;
 use domain::proxy::estimate::Estimate;
-use domain::proxy::hold::{Ceiling, Funds, Hold, HoldAsk, Short, ShortReason};
-use domain::proxy::limits::LimitHit;
+use domain::proxy::hold::{Ceiling, Clamped, Funds, Hold, HoldAsk, Short, ShortReason};
+use domain::proxy::limits::{LimitHit, Remaining};
 use domain::proxy::reason::{Link, Reason};
+use domain::proxy::story::{HoldStory, Status, Story};
 use domain::proxy::usage::Protocol;
 use domain::time::{SECOND_MS, Timestamp};
 use domain::webhook::catalogue::EventType;
 use parking_lot::Mutex;
 use store::Tx;
-use store::proxy_requests::{self, StoredRequest};
+use store::proxy_requests::StoredRequest;
 
 use super::aim::{Aim, aim};
+use super::leases::Leased;
 use super::limits::{self, Counted, Passed};
-use super::story::{HoldStory, Status, Story};
+use super::reckoning::state;
 use super::telling::Teller;
 use super::{Admission, Blocked, Call, Changing, Target, Ticket};
 use crate::blocks::{self, Caller};
@@ -41,25 +45,39 @@ impl Engine {
         let scope = call.scope;
         let offer = self.offer(&scope, &call.paywall)?;
         let aim = aim(&offer, &call, self.now(&scope))?;
-        let spare = self.spare_token();
         let sight = self.sight(scope, &call.paywall, &call.user, &call.cause).await?;
-        let asked = Asked { call: call.clone(), sight, aim: aim.clone(), spare: spare.clone() };
-        match self.change(scope, move |tx| admit(tx, &asked)).await {
+        let asked = Asked { call: call.clone(), sight, aim: aim.clone() };
+        match self.decide(asked).await {
             Err(Error::Refused(Refusal::WalletClosed)) => {
                 let sight = self.see_again(scope, &call.paywall, &call.user, &call.cause).await?;
-                let asked = Asked { call, sight, aim, spare };
-                self.change(scope, move |tx| admit(tx, &asked)).await
+                self.decide(Asked { call, sight, aim }).await
             }
             admitted => admitted,
         }
     }
+
+    async fn decide(&self, asked: Asked) -> Result<Admission, Error> {
+        let (scope, asked) = (asked.call.scope, Arc::new(asked));
+        if let Some(admitted) = self.admit_leased(&asked).await? {
+            return Ok(admitted);
+        }
+        if !limits::any(&asked.call.paywall.paywall) {
+            let quick = asked.clone();
+            let admitted = self.movement(scope, move |tx| admit_fitting(tx, &quick)).await?;
+            if let Some(admitted) = admitted {
+                return Ok(admitted);
+            }
+        }
+        let spare = self.spare_token();
+        self.change(scope, move |tx| admit(tx, &asked, &spare)).await
+    }
 }
 
-struct Asked {
-    call: Arc<Call>,
-    sight: Sight,
-    aim: Aim,
-    spare: SpareToken,
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) call: Arc<Call>,
+    pub(super) sight: Sight,
+    pub(super) aim: Aim,
 }
 
 /// Why a request goes no further.
@@ -75,20 +93,60 @@ struct Yes {
     passed: Option<Passed>,
 }
 
-fn admit(tx: &mut Tx<'_>, asked: &Asked) -> Result<Admission, Error> {
-    let call = &asked.call;
-    let mut story = Story::begun(call, &asked.sight, tx.now());
-    if let Ok(target) = &asked.aim {
-        story.aimed(target);
-    }
-    let mut teller = teller(asked, &mut story);
-    let started = Started { stream: call.ask.stream, endpoint: call.endpoint };
-    teller.tell(tx, EventType::PAYWALL_PROXY_REQUEST_STARTED, |data, named| {
-        (started.data(data, named), named.subject())
-    })?;
+/// Lets a request in that nothing stands against, without a look at any row. `None`: it is not
+/// that simple, and nothing was changed.
+fn admit_fitting(tx: &mut Tx<'_>, asked: &Asked) -> Result<Option<Admission>, Error> {
     match decide(tx, asked)? {
-        Ok((target, yes)) => let_in(tx, asked, target, (yes, story)),
-        Err(no) => block(tx, asked, &no, story),
+        Ok((target, yes)) => let_in(tx, asked, target, yes).map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+fn admit(tx: &mut Tx<'_>, asked: &Asked, spare: &SpareToken) -> Result<Admission, Error> {
+    match decide(tx, asked)? {
+        Ok((target, yes)) => let_in(tx, asked, target, yes),
+        Err(no) => block(tx, asked, spare, &no),
+    }
+}
+
+/// A story's beginning.
+pub(super) fn begun(asked: &Asked, at: Timestamp) -> Story {
+    let (call, target) = (&asked.call, asked.aim.as_ref().ok());
+    let paywall = &call.paywall.paywall;
+    Story {
+        request_id: call.request(),
+        paywall_id: paywall.id,
+        status: Status::Open,
+        endpoint: call.endpoint.to_owned(),
+        stream: call.ask.stream,
+        external_user_id: call.user.as_str().to_owned(),
+        wallet_user_id: asked.sight.customer,
+        requested_model: call.ask.model.clone(),
+        settlement: SettlementMode::Immediate,
+        currency: paywall.currency,
+        model: target.map(|target| target.model.clone()),
+        provider: target.map(|target| target.provider.name.clone()),
+        started_at: at,
+        ended_at: None,
+        reason: None,
+        limit_source: None,
+        price: target.and_then(|target| target.tariff.clone()),
+        // The one override that counts is the price.
+        pricing: paywall.pricing.without_overrides(),
+        decimals: paywall.decimals,
+        hold: None,
+        deferred: false,
+        deferred_amount: None,
+        usage: None,
+        due: None,
+        charge: None,
+        error_code: None,
+        http_status: None,
+        finish_reason: None,
+        cut: false,
+        canceled_by: None,
+        latency_ms: None,
+        events: Vec::new(),
     }
 }
 
@@ -97,8 +155,11 @@ fn teller<'t>(asked: &'t Asked, story: &'t mut Story) -> Teller<'t> {
 }
 
 /// The first rule that refuses is the one that is told.
-fn decide<'a>(tx: &mut Tx<'_>, asked: &'a Asked) -> Result<Result<(&'a Target, Yes), No>, Error> {
-    if let Some(reason) = state(asked) {
+fn decide<'a>(
+    tx: &mut Tx<'_>,
+    asked: &'a Asked,
+) -> Result<Result<(&'a Arc<Target>, Yes), No>, Error> {
+    if let Some(reason) = bar(asked) {
         return Ok(Err(No::State(reason)));
     }
     let target = match &asked.aim {
@@ -135,7 +196,16 @@ fn decide<'a>(tx: &mut Tx<'_>, asked: &'a Asked) -> Result<Result<(&'a Target, Y
     })
 }
 
-fn state(asked: &Asked) -> Option<Reason> {
+/// The hold of a request that this much money lets in easily: nothing is refused, and nothing is
+/// shortened for want of money. It looks at no limit of the paywall's.
+pub(super) fn fitting(asked: &Asked, funds: Funds) -> Option<Hold> {
+    let target = asked.aim.as_ref().ok().filter(|_| bar(asked).is_none())?;
+    let estimate = estimate(&asked.call, target);
+    let hold = hold_ask(&asked.call, target, &estimate, (funds, &[])).decide().ok()?.ok()?;
+    (hold.clamped != Some(Clamped::Balance)).then_some(hold)
+}
+
+fn bar(asked: &Asked) -> Option<Reason> {
     blocks::bar(&asked.call.paywall, &asked.sight).map(|reason| match reason {
         blocks::Reason::UserSuspended => Reason::UserSuspended,
         _ => Reason::PaywallArchived,
@@ -190,10 +260,11 @@ pub(super) fn hold_ask<'a>(
 fn let_in(
     tx: &mut Tx<'_>,
     asked: &Asked,
-    target: &Target,
-    (yes, mut story): (Yes, Story),
+    target: &Arc<Target>,
+    yes: Yes,
 ) -> Result<Admission, Error> {
-    let (call, scope, now) = (&asked.call, tx.scope(), tx.now());
+    let (call, now) = (&asked.call, tx.now());
+    let mut story = begun(asked, now);
     let counted = counted(asked, target);
     let place = reserve(tx, call, asked.sight.wallet, yes.hold.amount)?;
     if let Some(passed) = &yes.passed {
@@ -201,17 +272,29 @@ fn let_in(
     }
     limits::spend(tx, counted, (yes.hold.amount, now))?;
     story.hold = Some(HoldStory::of(&yes.hold, place.hold_id(now)));
-    let stored = stored(asked, &story);
-    proxy_requests::insert(tx.write()?, &scope, &stored)?;
-    Ok(Admission::Admitted(Arc::new(Ticket {
-        call: call.clone(),
+    teller(asked, &mut story).scenes(tx, &[Scene::Started])?;
+    tx.save_request(stored(call, asked.sight.wallet, &story));
+    let remaining = yes.passed.and_then(|passed| passed.remaining);
+    let changing = Changing { story, holds: vec![place], told: true, settled: None };
+    Ok(admitted((asked, target), (yes.hold, remaining), changing, None))
+}
+
+pub(super) fn admitted(
+    (asked, target): (&Asked, &Arc<Target>),
+    (hold, remaining): (Hold, Option<Remaining>),
+    changing: Changing,
+    leased: Option<Arc<Leased>>,
+) -> Admission {
+    Admission::Admitted(Arc::new(Ticket {
+        call: asked.call.clone(),
         target: target.clone(),
-        hold: yes.hold,
-        remaining: yes.passed.and_then(|passed| passed.remaining),
+        hold,
+        remaining,
         sight: asked.sight.clone(),
         turn: tokio::sync::Mutex::default(),
-        changing: Mutex::new(Changing { story, holds: vec![place] }),
-    })))
+        changing: Mutex::new(changing),
+        leased,
+    }))
 }
 
 /// Reserves money for a request until long after it must have ended.
@@ -235,13 +318,12 @@ pub(super) fn reserve(
     Ok(held.ok_or_else(|| Error::not_found("wallet"))??)
 }
 
-fn stored(asked: &Asked, story: &Story) -> StoredRequest {
-    let state = if story.status == Status::Open { proxy_requests::OPEN } else { "blocked" };
+pub(super) fn stored(call: &Call, wallet: i64, story: &Story) -> StoredRequest {
     StoredRequest {
         id: story.request_id,
-        paywall: asked.call.paywall.no,
-        wallet: asked.sight.wallet,
-        state: state.to_owned(),
+        paywall: call.paywall.no,
+        wallet,
+        state: state(story.status),
         started_at: story.started_at,
         counted: 0,
         story: story.text(),
@@ -249,10 +331,12 @@ fn stored(asked: &Asked, story: &Story) -> StoredRequest {
 }
 
 /// Tells why, hands out the link, and ends the request.
-fn block(tx: &mut Tx<'_>, asked: &Asked, no: &No, mut story: Story) -> Result<Admission, Error> {
+fn block(tx: &mut Tx<'_>, asked: &Asked, spare: &SpareToken, no: &No) -> Result<Admission, Error> {
+    let mut story = begun(asked, tx.now());
+    teller(asked, &mut story).scenes(tx, &[Scene::Started])?;
     let mut blocked = told(tx, asked, no, &mut story)?;
     if blocked.reason.link() == Link::TopUp {
-        blocked.link = link(tx, asked, &mut story)?;
+        blocked.link = link(tx, asked, spare, &mut story)?;
     }
     story.status = Status::Blocked;
     story.ended_at = Some(tx.now());
@@ -267,15 +351,19 @@ fn block(tx: &mut Tx<'_>, asked: &Asked, no: &No, mut story: Story) -> Result<Ad
             (data.maybe("limitSource", source), named.subject())
         })?;
     }
-    let (scope, stored) = (tx.scope(), stored(asked, &story));
-    proxy_requests::insert(tx.write()?, &scope, &stored)?;
+    tx.save_request(stored(&asked.call, asked.sight.wallet, &story));
     Ok(Admission::Blocked(Box::new(blocked)))
 }
 
-fn link(tx: &mut Tx<'_>, asked: &Asked, story: &mut Story) -> Result<Option<String>, Error> {
+fn link(
+    tx: &mut Tx<'_>,
+    asked: &Asked,
+    spare: &SpareToken,
+    story: &mut Story,
+) -> Result<Option<String>, Error> {
     let call = &asked.call;
     let user = (call.user.as_str(), &asked.sight);
-    let link = topup_links::live_or_new(tx, &call.paywall, user, &asked.spare, &call.cause)?;
+    let link = topup_links::live_or_new(tx, &call.paywall, user, spare, &call.cause)?;
     if let Some(link) = &link {
         let (told, now) = (EventType::PAYWALL_TOPUP_LINK_CREATED, tx.now());
         if link.is_new_at(now) {

@@ -1,5 +1,7 @@
 //! Where a request would go: which connection its model leads to, and the price that holds.
 
+use std::sync::Arc;
+
 use domain::proxy::reason::Reason;
 use domain::time::Timestamp;
 
@@ -10,7 +12,7 @@ use crate::error::{Class, Error, Fault};
 use crate::offers::Offer;
 
 /// A place to go to, or why there is none.
-pub(super) type Aim = Result<Target, Reason>;
+pub(super) type Aim = Result<Arc<Target>, Reason>;
 
 /// `Err`: nobody knows the model (404, no event).
 pub(super) fn aim(offer: &Offer, call: &Call, at: Timestamp) -> Result<Aim, Error> {
@@ -23,6 +25,9 @@ pub(super) fn aim_at(
     (paywall, name): (&Stored, &str),
     at: Timestamp,
 ) -> Result<Aim, Error> {
+    if let Some(target) = offer.known(name, &paywall.paywall, at) {
+        return Ok(Ok(target));
+    }
     let market = offer.market(&paywall.paywall);
     let Some(route) = market.route(name, at) else {
         if offer.providers.is_empty() {
@@ -38,12 +43,14 @@ pub(super) fn aim_at(
     let (Ok(tariff), Ok(secrets)) = (market.tariff(&route, at), secrets) else {
         return Ok(Err(Reason::ProviderNotConfigured));
     };
-    Ok(Ok(Target {
+    let target = Arc::new(Target {
         facts: market.facts(&route, at),
         provider: route.provider.clone(),
         secrets,
         model: route.model,
         upstream: route.upstream,
         tariff,
-    }))
+    });
+    offer.remember(name, &paywall.paywall, (&target, at));
+    Ok(Ok(target))
 }

@@ -1,15 +1,17 @@
 //! What happens to a request under way: its hold grows, its stream opens, its money ends.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::event::proxy::Deferred;
-use domain::proxy::hold::{Ceiling, Extension, Hold, Stuck};
+use domain::place::EnvNo;
+use domain::proxy::chapter::Scene;
+use domain::proxy::hold::{Ceiling, Extension, Funds, Hold, Stuck};
 use domain::proxy::reason::Reason;
 use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
 use store::{Tx, proxy_requests};
 
-use super::admission::{estimate, funds, hold_ask, reserve};
+use super::admission::{estimate, funds, hold_ask, reserve, stored};
 use super::limits::{self, Counted};
 use super::telling::Teller;
 use super::{Changing, Ticket};
@@ -44,8 +46,22 @@ impl Engine {
     /// The hold with its next step, or what does not allow one more token.
     pub async fn extend(&self, ticket: &Arc<Ticket>, hold: Hold) -> Result<Grown, Error> {
         let _turn = ticket.turn.lock().await;
+        if let Some(leased) = &ticket.leased {
+            let extension = self.extend_leased(ticket, leased, hold).await?;
+            if let Ok(extension) = &extension {
+                ticket.changing.lock().grow(extension);
+            }
+            return Ok(extension
+                .map(|extension| hold.grown(extension))
+                .map_err(|it| halt(it, &[])));
+        }
         let growing = ticket.clone();
-        let grown = self.change(ticket.call.scope, move |tx| extend(tx, &growing, &hold)).await?;
+        let (scope, grow) = (ticket.call.scope, move |tx: &mut Tx<'_>| extend(tx, &growing, &hold));
+        let grown = if limits::any(&ticket.call.paywall.paywall) {
+            self.change(scope, grow).await?
+        } else {
+            self.movement(scope, grow).await?
+        };
         Ok(grown.map(|(extension, changing)| {
             *ticket.changing.lock() = changing;
             hold.grown(extension)
@@ -54,9 +70,12 @@ impl Engine {
 
     /// The provider opened the stream: a charge will follow.
     pub async fn stream_opened(&self, ticket: &Arc<Ticket>) -> Result<(), Error> {
+        if ticket.is_deferred() {
+            return Ok(());
+        }
         let _turn = ticket.turn.lock().await;
         let opened = ticket.clone();
-        let changing = self.change(ticket.call.scope, move |tx| open(tx, &opened)).await?;
+        let changing = self.movement(ticket.call.scope, move |tx| open(tx, &opened)).await?;
         *ticket.changing.lock() = changing;
         Ok(())
     }
@@ -73,18 +92,54 @@ impl Engine {
 
     /// Notes how far open streams came, so that a crash loses no more than what followed.
     pub async fn checkpoint(&self, streams: Vec<(Arc<Ticket>, u64)>) -> Result<(), Error> {
-        let Some(scope) = streams.first().map(|(ticket, _)| ticket.call.scope) else {
-            return Ok(());
-        };
-        self.change(scope, move |tx| {
-            for (ticket, counted) in &streams {
-                let call = &ticket.call;
-                proxy_requests::checkpoint(tx.write()?, &call.scope, call.request(), *counted)?;
-            }
-            Ok(())
-        })
-        .await
+        let mut by_env: HashMap<EnvNo, Vec<_>> = HashMap::new();
+        for stream in streams {
+            by_env.entry(stream.0.call.scope.env).or_default().push(stream);
+        }
+        for streams in by_env.into_values() {
+            self.checkpoint_env(&streams).await?;
+        }
+        Ok(())
     }
+
+    async fn checkpoint_env(&self, streams: &[(Arc<Ticket>, u64)]) -> Result<(), Error> {
+        // A request whose turn is taken is about to be written anyway.
+        let turns: Vec<_> = streams
+            .iter()
+            .filter_map(|(ticket, counted)| Some((ticket, *counted, ticket.turn.try_lock().ok()?)))
+            .collect();
+        let Some((first, ..)) = turns.first() else { return Ok(()) };
+        let open: Vec<_> =
+            turns.iter().map(|(ticket, counted, _)| (Arc::clone(ticket), *counted)).collect();
+        let written = self.change(first.call.scope, move |tx| note_open(tx, &open)).await?;
+        for ((ticket, ..), changing) in turns.iter().zip(written) {
+            *ticket.changing.lock() = changing;
+        }
+        Ok(())
+    }
+}
+
+impl Changing {
+    fn grow(&mut self, extension: &Extension) {
+        if let Some(story) = &mut self.story.hold {
+            story.amount = extension.amount;
+            story.output_tokens = extension.output_tokens;
+        }
+    }
+}
+
+/// Writes down how far streams came, and that they are, where that is not told yet.
+fn note_open(tx: &mut Tx<'_>, streams: &[(Arc<Ticket>, u64)]) -> Result<Vec<Changing>, Error> {
+    let mut written = Vec::with_capacity(streams.len());
+    for (ticket, counted) in streams {
+        let call = &ticket.call;
+        let mut changing = ticket.changing.lock().clone();
+        tell_beginning(tx, ticket, &mut changing)?;
+        let request = (call.paywall.no, call.request());
+        proxy_requests::checkpoint(tx.write()?, &call.scope, request, *counted)?;
+        written.push(changing);
+    }
+    Ok(written)
 }
 
 fn extend(
@@ -92,33 +147,39 @@ fn extend(
     ticket: &Ticket,
     hold: &Hold,
 ) -> Result<Result<(Extension, Changing), Halt>, Error> {
-    let Some(most) = hold.extends_to else { return Ok(Err(Halt::AT_MAXIMUM)) };
     let (call, now) = (&ticket.call, tx.now());
     let counted = counted(ticket);
     let caps = limits::ceilings(tx, counted)?;
     let ceilings: Vec<_> = caps.iter().map(|(ceiling, _)| *ceiling).collect();
-    let figures = (funds(tx, ticket.sight.wallet)?, &ceilings[..]);
-    let estimate = estimate(call, &ticket.target);
-    let ask = hold_ask(call, &ticket.target, &estimate, figures);
-    let next = ask.extend(hold.amount, hold.output_tokens, most);
-    let extension = match next {
-        Ok(Ok(extension)) => extension,
-        Ok(Err(stuck)) => return Ok(Err(halt(stuck, &caps))),
-        // The price of so long an output overflows: the model cannot mean it.
-        Err(_) => return Ok(Err(Halt::AT_MAXIMUM)),
+    let funds = funds(tx, ticket.sight.wallet)?;
+    let extension = match extension_of(ticket, hold, (funds, &ceilings)) {
+        Ok(extension) => extension,
+        Err(stuck) => return Ok(Err(halt(stuck, &caps))),
     };
     let more = extension.amount - hold.amount;
     let place = reserve(tx, call, ticket.sight.wallet, more)?;
     limits::spend(tx, counted, (more, now))?;
     let mut changing = ticket.changing.lock().clone();
     changing.holds.push(place);
+    changing.grow(&extension);
     if let Some(story) = &mut changing.story.hold {
-        story.amount = extension.amount;
-        story.output_tokens = extension.output_tokens;
         story.hold_ids.push(place.hold_id(now));
     }
-    save(tx, ticket, &changing)?;
+    save(tx, ticket, &changing);
     Ok(Ok((extension, changing)))
+}
+
+/// The next step that this much money pays for, or what is in its way.
+pub(super) fn extension_of(
+    ticket: &Ticket,
+    hold: &Hold,
+    figures: (Funds, &[Ceiling]),
+) -> Result<Extension, Stuck> {
+    let most = hold.extends_to.ok_or(Stuck::ModelMaximum)?;
+    let estimate = estimate(&ticket.call, &ticket.target);
+    let ask = hold_ask(&ticket.call, &ticket.target, &estimate, figures);
+    // A price that overflows for so long an output: the model cannot mean it.
+    ask.extend(hold.amount, hold.output_tokens, most).unwrap_or(Err(Stuck::ModelMaximum))
 }
 
 /// The reason in the words of refusals, with the end of a cap's window.
@@ -150,17 +211,10 @@ pub(super) fn counted(ticket: &Ticket) -> Counted<'_> {
 
 fn open(tx: &mut Tx<'_>, ticket: &Ticket) -> Result<Changing, Error> {
     let mut changing = ticket.changing.lock().clone();
-    if changing.story.deferred {
-        return Ok(changing);
-    }
-    let currency = ticket.call.paywall.paywall.currency;
-    let event = Deferred { held: ticket.hold.amount, currency };
     changing.story.deferred = true;
-    let mut teller = teller(ticket, &mut changing);
-    teller.tell(tx, EventType::PAYWALL_USAGE_CHARGE_DEFERRED, |data, named| {
-        (event.data(data, named), named.usage_subject(None))
-    })?;
-    save(tx, ticket, &changing)?;
+    changing.story.deferred_amount = Some(ticket.hold.amount);
+    teller(ticket, &mut changing).scenes(tx, &[Scene::Deferred])?;
+    save(tx, ticket, &changing);
     Ok(changing)
 }
 
@@ -170,6 +224,7 @@ fn deplete(
     spare: &SpareToken,
 ) -> Result<(Changing, Option<String>), Error> {
     let mut changing = ticket.changing.lock().clone();
+    tell_beginning(tx, ticket, &mut changing)?;
     let call = &ticket.call;
     let caller = Caller { user: &call.user, sight: &ticket.sight, cause: &call.cause };
     let held = changing.story.hold.as_ref().map(|hold| hold.amount).unwrap_or_default();
@@ -182,8 +237,18 @@ fn deplete(
     if link.as_ref().is_some_and(|link| link.is_new_at(now)) {
         teller(ticket, &mut changing).note(EventType::PAYWALL_TOPUP_LINK_CREATED);
     }
-    save(tx, ticket, &changing)?;
+    save(tx, ticket, &changing);
     Ok((changing, link.map(|link| link.url)))
+}
+
+/// A leased request is told of when it ends, or when it is written down before.
+fn tell_beginning(tx: &mut Tx<'_>, ticket: &Ticket, changing: &mut Changing) -> Result<(), Error> {
+    if !changing.told {
+        teller(ticket, changing).scenes(tx, &[Scene::Started, Scene::Deferred])?;
+        changing.told = true;
+        save(tx, ticket, changing);
+    }
+    Ok(())
 }
 
 fn teller<'t>(ticket: &'t Ticket, changing: &'t mut Changing) -> Teller<'t> {
@@ -191,9 +256,6 @@ fn teller<'t>(ticket: &'t Ticket, changing: &'t mut Changing) -> Teller<'t> {
     Teller { paywall, cause, story: &mut changing.story }
 }
 
-fn save(tx: &mut Tx<'_>, ticket: &Ticket, changing: &Changing) -> Result<(), Error> {
-    let (scope, id) = (tx.scope(), ticket.call.request());
-    let state = (proxy_requests::OPEN, &*changing.story.text());
-    proxy_requests::set(tx.write()?, &scope, id, state)?;
-    Ok(())
+fn save(tx: &mut Tx<'_>, ticket: &Ticket, changing: &Changing) {
+    tx.save_request(stored(&ticket.call, ticket.sight.wallet, &changing.story));
 }

@@ -29,7 +29,14 @@ pub(super) struct Passed {
     pub(super) remaining: Option<Remaining>,
 }
 
-fn any(limits: &Limits) -> bool {
+/// Whether the paywall has limits or caps at all; without, no counter is read or written.
+pub(super) fn any(paywall: &Paywall) -> bool {
+    let Caps { user_day, user_month, paywall_day, paywall_month } = &paywall.caps;
+    let caps = [user_day, user_month, paywall_day, paywall_month];
+    has_counters(&paywall.limits) || caps.iter().any(|cap| cap.is_some())
+}
+
+fn has_counters(limits: &Limits) -> bool {
     limits.requests_per_second.is_some()
         || limits.requests_per_minute.is_some()
         || limits.concurrency.is_some()
@@ -42,7 +49,7 @@ pub(super) fn check(
     tx: &mut Tx<'_>,
     of: Counted<'_>,
 ) -> Result<Result<Option<Passed>, LimitHit>, Error> {
-    if !any(&of.paywall.limits) {
+    if !has_counters(&of.paywall.limits) {
         return Ok(Ok(None));
     }
     let (scope, now) = (tx.scope(), tx.now());
@@ -82,7 +89,7 @@ pub(super) fn give_back(
     of: Counted<'_>,
     started_at: Timestamp,
 ) -> Result<(), Error> {
-    if any(&of.paywall.limits) {
+    if has_counters(&of.paywall.limits) {
         let (scope, day) = (tx.scope(), Window::day(&of.paywall.timezone, started_at));
         proxy_limits::give_back(tx.write()?, &scope, (of.wallet, of.model), &day.name)?;
     }

@@ -22,7 +22,7 @@ impl Engine {
         (paywall, user): (&Arc<Stored>, Option<&ExternalUser>),
         model: &str,
         cause: &Cause,
-    ) -> Result<Result<Target, Box<Blocked>>, Error> {
+    ) -> Result<Result<Arc<Target>, Box<Blocked>>, Error> {
         let offer = self.offer(&scope, paywall)?;
         let aim = aim_at(&offer, (paywall, model), self.now(&scope))?;
         let no = |reason| Ok(Err(Box::new(Blocked::for_reason(reason))));

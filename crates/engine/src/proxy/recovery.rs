@@ -1,28 +1,53 @@
 //! Requests that a process left open when it ended: settled once, for what was delivered (paywalls
 //! 17.8).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::amount::Amount;
+use domain::paywall::{ExternalUser, SettlementMode};
 use domain::place::{Place, Placed};
+use domain::proxy::chapter::Scene;
+use domain::proxy::story::Story;
 use domain::scope::{Cause, Scope};
+use domain::time::Timestamp;
 use store::Tx;
 use store::proxy_requests::{self, StoredRequest};
 
+use super::leases::Ended;
+use super::reckoning::{Used, finish};
+use super::renewal::{Renewing, settle_together};
 use super::settlement::{Ending, settle};
-use super::story::Story;
 use super::{End, Outcome};
 use crate::error::Error;
 use crate::run::Engine;
+use crate::users::Sight;
 
 impl Engine {
-    /// Ends every open request of the environment; called before this process admits any. Returns
-    /// how many it ended. One that cannot be ended, because its wallet may not move, is left as it
-    /// is: it must not keep the others, or the server, from their work.
+    /// Ends every open request of the environment and settles what was left unsettled; called
+    /// before this process admits any. Returns how many requests it settled. One that cannot be,
+    /// because its wallet may not move, is left as it is: it must not keep the others, or the
+    /// server, from their work.
     pub async fn recover_requests(&self, scope: Scope) -> Result<usize, Error> {
         let open = self.read(move |read| Ok(proxy_requests::open(read, &scope)?)).await?;
+        let mut leased: BTreeMap<(i64, i64), Vec<StoredRequest>> = BTreeMap::new();
         let mut ended = 0;
-        for StoredRequest { id, .. } in open {
-            match self.change(scope, move |tx| recover(tx, id)).await {
+        for row in open {
+            let (paywall, wallet, id) = (row.paywall, row.wallet, row.id);
+            if parse(&row.story).is_ok_and(|story| story.settlement == SettlementMode::Lease) {
+                leased.entry((paywall, wallet)).or_default().push(row);
+                continue;
+            }
+            match self.change(scope, move |tx| recover(tx, (paywall, id))).await {
                 Ok(()) => ended += 1,
                 Err(error) => tracing::warn!(request = %id, %error, "a request stays open"),
+            }
+        }
+        for ((paywall, wallet), rows) in leased {
+            let count = rows.len();
+            match self.change(scope, move |tx| recover_lease(tx, (paywall, wallet), &rows)).await {
+                Ok(()) => ended += count,
+                Err(error) => tracing::warn!(wallet, %error, "a lease stays unsettled"),
             }
         }
         Ok(ended)
@@ -50,8 +75,7 @@ impl Engine {
     ) -> Result<Story, Error> {
         self.read_now(|read| {
             let paywall = crate::paywalls::find(read, scope, paywall)?;
-            let found = proxy_requests::find(read, scope, request)?;
-            let found = found.filter(|found| found.paywall == paywall.no);
+            let found = proxy_requests::find(read, scope, (paywall.no, request))?;
             parse(&found.ok_or_else(|| Error::not_found("request"))?.story)
         })
     }
@@ -61,9 +85,9 @@ fn parse(story: &str) -> Result<Story, Error> {
     serde_json::from_str(story).map_err(|_| Error::operation("the story of a request is broken"))
 }
 
-fn recover(tx: &mut Tx<'_>, id: domain::id::RequestId) -> Result<(), Error> {
+fn recover(tx: &mut Tx<'_>, key: (i64, domain::id::RequestId)) -> Result<(), Error> {
     let scope = tx.scope();
-    let Some(stored) = proxy_requests::find(tx.read()?, &scope, id)? else { return Ok(()) };
+    let Some(stored) = proxy_requests::find(tx.read()?, &scope, key)? else { return Ok(()) };
     if stored.state != proxy_requests::OPEN {
         return Ok(());
     }
@@ -72,7 +96,7 @@ fn recover(tx: &mut Tx<'_>, id: domain::id::RequestId) -> Result<(), Error> {
     let paywall = found.ok_or_else(|| Error::not_found("paywall"))?;
     let holds: Vec<Place> =
         story.hold.iter().flat_map(|hold| hold.hold_ids.iter().map(|id| id.place())).collect();
-    let cause = Cause { request: Some(id), ..Cause::schedule() };
+    let cause = Cause { request: Some(key.1), ..Cause::schedule() };
     let request = Ending {
         paywall: &paywall.paywall,
         paywall_no: paywall.no,
@@ -80,7 +104,13 @@ fn recover(tx: &mut Tx<'_>, id: domain::id::RequestId) -> Result<(), Error> {
         holds: &holds,
         cause: &cause,
     };
-    let end = End {
+    let end = node_lost(&stored, tx.now());
+    settle(tx, &request, &mut story, &end)?;
+    Ok(())
+}
+
+fn node_lost(stored: &StoredRequest, now: Timestamp) -> End {
+    End {
         outcome: Outcome::Failed { code: "node_lost", http_status: None },
         usage: None,
         counted_output_tokens: stored.counted,
@@ -88,10 +118,54 @@ fn recover(tx: &mut Tx<'_>, id: domain::id::RequestId) -> Result<(), Error> {
         model: None,
         service_tier: None,
         finish_reason: None,
-        latency_ms: u64::try_from(tx.now().millis() - stored.started_at.millis()).unwrap_or(0),
+        latency_ms: u64::try_from(now.millis() - stored.started_at.millis()).unwrap_or(0),
         upstream_status: None,
         reply: None,
+    }
+}
+
+/// Settles what a lost process wrote down of a wallet, from the leases that it held. Called when
+/// the wallet has no other open request: every quiet hold that is left is a lease.
+fn recover_lease(
+    tx: &mut Tx<'_>,
+    (paywall, wallet): (i64, i64),
+    rows: &[StoredRequest],
+) -> Result<(), Error> {
+    let scope = tx.scope();
+    let stored = store::paywalls::find_by_no(tx.read()?, &scope, paywall)?;
+    let stored = Arc::new(stored.ok_or_else(|| Error::not_found("paywall"))?);
+    let mut ended = rows.iter().map(|row| lost(row, tx.now())).collect::<Result<Vec<_>, _>>()?;
+    let Some(first) = ended.first() else { return Ok(()) };
+    let (customer, user) = (first.story.wallet_user_id, first.story.external_user_id.clone());
+    let holds = tx.account_at_rest(wallet, |account, _| {
+        let leases = account.holds.iter().filter(|hold| hold.quiet);
+        leases.map(|hold| hold.place).collect::<Vec<Place>>()
+    })?;
+    let renewing = Renewing {
+        paywall: stored,
+        user: ExternalUser::parse(&user)
+            .map_err(|_| Error::operation("a request names no user"))?,
+        sight: Sight { wallet, customer, first_seen_at: Timestamp::default(), suspended: false },
+        holds: holds.unwrap_or_default(),
+        in_flight: Amount::ZERO,
+        kept: Amount::ZERO,
     };
-    settle(tx, &request, &mut story, &end)?;
-    Ok(())
+    settle_together(tx, &renewing, &mut ended)
+}
+
+/// A request as the lost process left it.
+fn lost(row: &StoredRequest, now: Timestamp) -> Result<Ended, Error> {
+    let mut story = parse(&row.story)?;
+    let cause = Cause { request: Some(row.id), ..Cause::schedule() };
+    if row.state == proxy_requests::UNSETTLED {
+        let used = Used::due(&story);
+        return Ok(Ended { story, used, cause, scenes: Vec::new() });
+    }
+    let end = node_lost(row, now);
+    let used = Used::of(&story, &end);
+    finish(&mut story, &end, now);
+    story.usage = Some(used.story());
+    let last = Scene::Failed;
+    story.events.push(last.event().name().to_owned());
+    Ok(Ended { story, used: Some(used), cause, scenes: vec![last] })
 }

@@ -1,7 +1,9 @@
-//! Events of proxied requests, each noted in the story of its request.
+//! Events of proxied requests, each noted in the story of its request: those that the story is the
+//! record of, and those with a body of their own.
 
 use domain::event::paywall::{Data, Subject, Told};
 use domain::event::proxy::Call as Named;
+use domain::proxy::chapter::{Line, Scene};
 use domain::scope::Cause;
 use domain::webhook::catalogue::EventType;
 use store::Tx;
@@ -17,6 +19,16 @@ pub(super) struct Teller<'t> {
 }
 
 impl Teller<'_> {
+    /// Tells what the story says; it must be saved in the same command.
+    pub(super) fn scenes(&mut self, tx: &mut Tx<'_>, scenes: &[Scene]) -> Result<(), Error> {
+        let request = self.story.request_id;
+        let lines = scenes.iter().map(|&scene| Line { scene, request }).collect();
+        let paywall = (self.paywall, self.story.paywall_id);
+        tx.tell_chapter(paywall, self.story.wallet_user_id, self.cause, (lines, None))?;
+        scenes.iter().for_each(|scene| self.note(scene.event()));
+        Ok(())
+    }
+
     /// Tells one event; `fill` writes its own fields.
     pub(super) fn tell(
         &mut self,

@@ -81,8 +81,6 @@ fn later(routes: Routes) -> Routes {
             "/v1/paywalls/{id}/integrations/stripe/webhook/rotate",
             "rotateStripeWebhook",
         ),
-        (get.clone(), "/v1/paywalls/{id}/settlements", "listSettlements"),
-        (get.clone(), "/v1/paywalls/{id}/settlements/{reference}", "getSettlement"),
         (post.clone(), "/v1/paywalls/{id}/charges/{activityId}/settle", "settleCharge"),
         (post.clone(), "/v1/paywalls/{id}/charges/{activityId}/fail", "failCharge"),
         (get.clone(), "/v1/paywalls/{id}/connections", "listPaywallConnections"),

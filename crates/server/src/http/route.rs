@@ -183,7 +183,8 @@ async fn serve(
     response
 }
 
-/// One line a request. What asks every few seconds whether the process lives is logged at debug.
+/// One line a request; at debug, where it is a probe, or a paywall's user whose call went well: the
+/// log of those is their events.
 fn log_request(
     (route, surface): (&'static str, Surface),
     (id, status): (RequestId, u16),
@@ -193,9 +194,10 @@ fn log_request(
     if !tracing::enabled!(tracing::Level::INFO) {
         return;
     }
+    let is_hot = surface != Surface::Billing && status < 400;
     let (surface, duration_us) = (surface.name(), took.as_micros());
     let duration_us = u64::try_from(duration_us).unwrap_or(u64::MAX);
-    if PROBES.iter().any(|probe| route.ends_with(probe)) {
+    if is_hot || PROBES.iter().any(|probe| route.ends_with(probe)) {
         tracing::debug!(request_id = %id, route, status, duration_us, surface, key, "request");
     } else {
         tracing::info!(request_id = %id, route, status, duration_us, surface, key, "request");

@@ -56,7 +56,8 @@ pub fn head(provider: &HeaderMap, ticket: &Ticket, now: Timestamp) -> HeaderMap 
         put_limit(&mut headers, left, (ticket.call.protocol, now));
     }
     headers.insert(&name::STATUS, HeaderValue::from_static(status(hold)));
-    headers.insert(&name::SETTLEMENT, HeaderValue::from_static("immediate"));
+    let settlement = if ticket.is_deferred() { "deferred" } else { "immediate" };
+    headers.insert(&name::SETTLEMENT, HeaderValue::from_static(settlement));
     if let Some(tokens) = hold.sent_cap {
         headers.insert(&name::MAX_TOKENS, tokens.into());
     }

@@ -299,7 +299,7 @@ impl World {
         let said = json!([{ "role": "user", "content": "Hello" }]);
         let chat = json!({ "model": "real/gpt-test", "messages": said, "user": "bob", "stream": false,
             "n": 1, "max_tokens": 9 });
-        self.post(PROXIED[0], chat).await;
+        self.post(PROXIED[0], chat.clone()).await;
         let input = json!({ "model": "real/text-embedding-3-small", "input": "Hello",
             "user": "bob" });
         self.post(PROXIED[1], input).await;
@@ -312,6 +312,13 @@ impl World {
         let request = list["data"][0].as_object().unwrap();
         let id = request.get("requestId").or(request.get("id")).unwrap();
         self.get(&format!("{paywall}/requests/{}", text(id))).await;
+        let lease = json!({ "settlement": { "mode": "lease" } });
+        self.call(&format!("PATCH {paywall}"), Some(lease)).await;
+        self.post(PROXIED[0], chat).await;
+        self.app.engine.end_leases().await;
+        let list = self.get(&format!("{paywall}/settlements")).await;
+        let reference = text(&list["data"][0]["settlementReference"]).to_owned();
+        self.get(&format!("{paywall}/settlements/{reference}")).await;
     }
 
     async fn endpoints(&mut self) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use domain::ledger::Record;
 use domain::ledger::log::paywall_names;
 use domain::place::{EnvNo, Place, ReceiverNo};
+use domain::proxy::chapter::Chapter;
 use domain::time::Timestamp;
 use domain::wallet::Wallet;
 use domain::webhook::catalogue::{EventType, Family};
@@ -135,8 +136,24 @@ pub(crate) fn heads(
         Record::Entry(entry) if entry.place.env() == env => {
             wallet_of(entry.wallet_no).map_or_else(Vec::new, |wallet| entry_heads(entry, &wallet))
         }
+        Record::Chapter(chapter) if chapter.place.env() == env => chapter_heads(chapter),
         _ => Vec::new(),
     }
+}
+
+fn chapter_heads(chapter: &Chapter) -> Vec<Head> {
+    let (subject, order_key) = paywall_names(chapter.paywall.1, Some(chapter.user));
+    let heads = chapter.numbered().map(|(place, sequence, line)| Head {
+        place,
+        at: chapter.at,
+        kind: line.scene.event(),
+        subject: subject.clone(),
+        order_key: order_key.clone(),
+        sequence,
+        paywall: Some(chapter.paywall.0),
+        suppressed: false,
+    });
+    heads.collect()
 }
 
 fn entry_heads(entry: &domain::ledger::Entry, wallet: &Wallet) -> Vec<Head> {

@@ -237,10 +237,21 @@ CREATE TABLE idempotency_filters (
 
 -- Requests of the proxy, with their whole story; only the open ones may still be settled.
 CREATE TABLE proxy_requests (
-  id BLOB PRIMARY KEY, env INTEGER NOT NULL, paywall INTEGER NOT NULL, wallet INTEGER NOT NULL,
-  state TEXT NOT NULL, started_at INTEGER NOT NULL, counted INTEGER NOT NULL, story TEXT NOT NULL);
-CREATE INDEX proxy_requests_by_paywall ON proxy_requests (env, paywall, id);
-CREATE INDEX proxy_requests_open ON proxy_requests (env, wallet) WHERE state = 'open';
+  no INTEGER PRIMARY KEY, id BLOB NOT NULL, env INTEGER NOT NULL, paywall INTEGER NOT NULL,
+  wallet INTEGER NOT NULL, state TEXT NOT NULL, started_at INTEGER NOT NULL,
+  counted INTEGER NOT NULL, story TEXT NOT NULL);
+CREATE UNIQUE INDEX proxy_requests_by_paywall ON proxy_requests (env, paywall, id);
+CREATE INDEX proxy_requests_open ON proxy_requests (env, wallet)
+  WHERE state IN ('open', 'unsettled');
+
+-- Events of proxied requests: which scenes of which requests. Their stories say the rest.
+CREATE TABLE chapters (
+  place INTEGER PRIMARY KEY, at INTEGER NOT NULL, recorded_at INTEGER NOT NULL,
+  paywall INTEGER NOT NULL, paywall_id BLOB NOT NULL, customer BLOB NOT NULL,
+  sequence INTEGER NOT NULL, actor TEXT NOT NULL, idempotency_key TEXT, settled_by INTEGER,
+  lines BLOB NOT NULL);
+CREATE UNIQUE INDEX chapters_by_settlement ON chapters (paywall, settled_by)
+  WHERE settled_by IS NOT NULL;
 
 -- Sealed prompts and answers, of paywalls whose owner wants them kept.
 CREATE TABLE proxy_prompts (

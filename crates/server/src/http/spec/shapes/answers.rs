@@ -182,10 +182,16 @@ pub const ALL: &[(&str, &str)] = &[
     (
         "ProxiedRequest",
         "requestId! paywallId! status! endpoint! stream!:flag externalUserId! walletUserId! \
-         requestedModel! model provider startedAt!:time endedAt:time reason limitSource \
-         price:object pricing!:object decimals!:int hold:object deferred!:flag usage:object \
-         charge:object errorCode httpStatus:int finishReason cut!:flag latencyMs:int \
-         events!:text[] prompt answer",
+         requestedModel! settlement! currency! model provider startedAt!:time endedAt:time \
+         reason limitSource price:object pricing!:object decimals!:int hold:object \
+         deferred!:flag deferredAmount:amount usage:object due:object charge:object errorCode \
+         httpStatus:int finishReason cut!:flag canceledBy latencyMs:int events!:text[] prompt \
+         answer",
+    ),
+    (
+        "Settlement",
+        "settlementReference! activityId! walletUserId! amount!:amount settledAt!:time \
+         requestCount!:int requestIds!:text[]",
     ),
     (
         "PriceRow",

@@ -98,6 +98,8 @@ pub const ALL: &[Line] = &[
     ("deleteProvider", 204, "", ""),
     ("listPaywallRequests", 200, "", "cursor ProxiedRequest"),
     ("getPaywallRequest", 200, "", "ProxiedRequest"),
+    ("listSettlements", 200, "", "cursor Settlement"),
+    ("getSettlement", 200, "", "Settlement"),
     ("listPrices", 200, "", "cursor PriceRow"),
     ("createPaywallPrice", 201, "NewPrice", "PriceRow"),
     ("getPaywallPrice", 200, "", "PriceRow"),

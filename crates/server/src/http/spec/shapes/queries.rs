@@ -41,6 +41,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("listPaywallUsers", PAGE),
     ("listPaywallLedger", "limit:int cursor type user from:time to:time format"),
     ("listPaywallRequests", "limit:int cursor"),
+    ("listSettlements", "limit:int cursor"),
     ("listPrices", "limit:int cursor model provider"),
     ("listModels", USER),
     ("getModel", USER),

@@ -1,17 +1,22 @@
 //! The story of one request: everything that explains what it cost, or why it was refused. Stored
 //! as JSON with the request and shown to the owner as it is. Prompts and answers are never in it.
+//!
+//! It is also the record of the request's events (`event::story`), so what an event tells is
+//! written once and never changed.
 
-use domain::amount::Amount;
-use domain::id::{CustomerId, HoldId, PaywallId, RequestId, SettlementId, TransactionId};
-use domain::proxy::hold::Hold;
-use domain::proxy::vector::{Class, Quantities};
-use domain::proxy::{Price, Pricing, Tariff};
-use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{Call, Target};
-use crate::users::Sight;
+use super::estimate::Estimate;
+use super::hold::{Clamped, Hold};
+use super::vector::Quantities;
+use super::{Bill, Part, Price, Pricing, Tariff};
+use crate::amount::Amount;
+use crate::currency::Currency;
+use crate::id::{CustomerId, HoldId, PaywallId, RequestId, SettlementId, TransactionId};
+use crate::paywall::SettlementMode;
+use crate::time::Timestamp;
+
+const COUNTED: &str = "counted";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -34,6 +39,9 @@ pub struct Story {
     pub external_user_id: String,
     pub wallet_user_id: CustomerId,
     pub requested_model: String,
+    pub settlement: SettlementMode,
+    #[serde(with = "crate::paywall::upper_case")]
+    pub currency: Currency,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,12 +61,17 @@ pub struct Story {
     pub decimals: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldStory>,
-    /// It was told that a charge would follow.
+    /// It was told that a charge would follow, and what was held then.
     pub deferred: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deferred_amount: Option<Amount>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageStory>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charge: Option<ChargeStory>,
+    /// What it came to, until a batch charges it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Bill>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,6 +79,9 @@ pub struct Story {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
     pub cut: bool,
+    /// `client` or `shutdown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canceled_by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
     /// Types of its events, in order.
@@ -84,9 +100,9 @@ pub struct HoldStory {
     pub sent_cap: Option<u64>,
     /// Why the output was shortened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clamped: Option<String>,
+    pub clamped: Option<Clamped>,
     pub affordable_tokens: u64,
-    pub estimate: Value,
+    pub estimate: Estimate,
 }
 
 /// Tokens by class, and whose count it is.
@@ -97,7 +113,7 @@ pub struct UsageStory {
     pub source: String,
     pub prompt_tokens: u64,
     pub completion_tokens: u64,
-    pub tokens: serde_json::Map<String, Value>,
+    pub tokens: Quantities,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_cost: Option<Price>,
 }
@@ -114,79 +130,41 @@ pub struct ChargeStory {
     pub activity_id: TransactionId,
     pub settlement_reference: SettlementId,
     /// Quantity and price of each class that was charged.
-    pub parts: Value,
+    pub parts: Vec<Part>,
 }
 
 impl Story {
-    pub(super) fn begun(call: &Call, sight: &Sight, at: Timestamp) -> Story {
-        let paywall = &call.paywall.paywall;
-        Story {
-            request_id: call.request(),
-            paywall_id: paywall.id,
-            status: Status::Open,
-            endpoint: call.endpoint.to_owned(),
-            stream: call.ask.stream,
-            external_user_id: call.user.as_str().to_owned(),
-            wallet_user_id: sight.customer,
-            requested_model: call.ask.model.clone(),
-            model: None,
-            provider: None,
-            started_at: at,
-            ended_at: None,
-            reason: None,
-            limit_source: None,
-            price: None,
-            pricing: paywall.pricing.clone(),
-            decimals: paywall.decimals,
-            hold: None,
-            deferred: false,
-            usage: None,
-            charge: None,
-            error_code: None,
-            http_status: None,
-            finish_reason: None,
-            cut: false,
-            latency_ms: None,
-            events: Vec::new(),
-        }
-    }
-
-    pub(super) fn aimed(&mut self, target: &Target) {
-        self.model = Some(target.model.clone());
-        self.provider = Some(target.provider.name.clone());
-        self.price.clone_from(&target.tariff);
-    }
-
-    pub(super) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
 impl HoldStory {
-    pub(super) fn of(hold: &Hold, id: HoldId) -> HoldStory {
-        let clamped = hold.clamped.and_then(|why| serde_json::to_value(why).ok());
+    pub fn of(hold: &Hold, id: HoldId) -> HoldStory {
         HoldStory {
             amount: hold.amount,
             hold_ids: vec![id],
             prompt_tokens: hold.estimate.prompt_tokens,
             output_tokens: hold.output_tokens,
             sent_cap: hold.sent_cap,
-            clamped: clamped.and_then(|why| why.as_str().map(str::to_owned)),
+            clamped: hold.clamped,
             affordable_tokens: hold.affordable_tokens,
-            estimate: serde_json::to_value(hold.estimate).unwrap_or_default(),
+            estimate: hold.estimate,
         }
     }
 }
 
 impl UsageStory {
-    pub(super) fn of(quantities: &Quantities, cost: Option<Price>, estimated: bool) -> UsageStory {
-        let classes = Class::ALL.into_iter().map(|class| (class, quantities.get(class)));
-        let used = classes.filter(|(_, count)| *count > 0);
+    pub fn is_estimated(&self) -> bool {
+        self.source == COUNTED
+    }
+
+    pub fn of(quantities: &Quantities, cost: Option<Price>, estimated: bool) -> UsageStory {
         UsageStory {
-            source: if estimated { "counted" } else { "provider" }.to_owned(),
+            source: if estimated { COUNTED } else { "provider" }.to_owned(),
             prompt_tokens: quantities.prompt_tokens(),
             completion_tokens: quantities.completion_tokens(),
-            tokens: used.map(|(class, count)| (class.name().to_owned(), count.into())).collect(),
+            tokens: *quantities,
             provider_cost: cost,
         }
     }
