@@ -4,7 +4,8 @@
 //!
 //! | route | protocol |
 //! |---|---|
-//! | `POST /v1/chat/completions`, plain and stream; `POST /v1/embeddings` | OpenAI |
+//! | `POST /v1/chat/completions`, `POST /v1/completions`, plain and stream | OpenAI |
+//! | `POST /v1/embeddings` | OpenAI |
 //! | `POST /v1/messages`, plain and stream; `POST /v1/messages/count_tokens` | Anthropic |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | both |
 //!
@@ -41,6 +42,7 @@
 
 mod anthropic;
 mod ask;
+mod completions;
 mod connection;
 mod embeddings;
 mod error;

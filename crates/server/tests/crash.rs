@@ -8,10 +8,9 @@
     reason = "a test stops at the first surprise, prints its seed, and is told how often to kill"
 )]
 
+mod process;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,72 +18,12 @@ use std::time::{Duration, Instant};
 use domain::id::splitmix;
 use fakes::sink::{Settings, Signature, Sink};
 use parking_lot::Mutex;
+use process::{KEY, Server, post, prove};
 use serde_json::{Value, json};
 
-const KEY: &str = "first-key-of-the-crash-test";
 const CLIENTS: u64 = 8;
 /// Retries of interrupted deliveries wait 30 s and more; leases are void at a start.
 const ARRIVED_WITHIN: Duration = Duration::from_secs(150);
-const READY_WITHIN: Duration = Duration::from_secs(20);
-
-/// A running server; killed when dropped.
-struct Server {
-    child: Child,
-    base: String,
-}
-
-impl Server {
-    fn start(folder: &Path) -> Server {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(env!("CARGO_BIN_EXE_farebox"))
-            .arg("serve")
-            .env("FAREBOX_LISTEN", format!("127.0.0.1:{port}"))
-            .env("FAREBOX_DATA_DIR", folder)
-            .env("FAREBOX_API_KEY", KEY)
-            .env("FAREBOX_LOG", "error")
-            .env("FAREBOX_ENCRYPTION_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
-            .env("FAREBOX_ALLOW_PRIVATE_TARGETS", "127.0.0.0/8")
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        Server { child, base: format!("http://127.0.0.1:{port}") }
-    }
-
-    /// kill -9: no destructor, no flush.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-async fn ready(client: &reqwest::Client, base: &str) {
-    let began = Instant::now();
-    while client.get(format!("{base}/readyz")).send().await.is_err() {
-        assert!(began.elapsed() < READY_WITHIN, "the server did not come back");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-async fn post(
-    client: &reqwest::Client,
-    url: String,
-    key: (&str, &str),
-    body: &Value,
-) -> Option<Value> {
-    let request = client.post(url).header(key.0, key.1).json(body);
-    let answer = request.send().await.ok()?;
-    let ok = answer.status().is_success();
-    let body: Value = answer.json().await.ok()?;
-    ok.then_some(body)
-}
 
 /// What the clients know to be done: keys of acknowledged charges, with their activity ids.
 type Acknowledged = Arc<Mutex<Vec<(String, String)>>>;
@@ -135,7 +74,7 @@ async fn acknowledged_charges_survive_every_kill() {
     let folder = tempfile::tempdir().unwrap();
     let client = testkit::http_client();
     let server = Server::start(folder.path());
-    ready(&client, &server.base).await;
+    server.ready(&client).await;
     let body = json!({ "name": "Crash", "currency": "USD" });
     let url = format!("{}/v1/paywalls", server.base);
     let paywall = post(&client, url, ("x-api-key", KEY), &body).await.unwrap();
@@ -151,7 +90,7 @@ async fn acknowledged_charges_survive_every_kill() {
     let acknowledged: Acknowledged = Acknowledged::default();
     for crash in 0..crashes {
         let server = Server::start(folder.path());
-        ready(&client, &server.base).await;
+        server.ready(&client).await;
         let stop = Arc::new(AtomicBool::new(false));
         let clients = (0..CLIENTS).map(|number| {
             let target = (server.base.clone(), paywall_key.clone());
@@ -168,7 +107,7 @@ async fn acknowledged_charges_survive_every_kill() {
         }
     }
     let server = Server::start(folder.path());
-    ready(&client, &server.base).await;
+    server.ready(&client).await;
     let acknowledged = std::mem::take(&mut *acknowledged.lock());
     println!("{} acknowledged charges", acknowledged.len());
     assert!(acknowledged.len() as u64 > crashes, "the load was no load");
@@ -252,15 +191,4 @@ async fn arrived(sink: &Sink, acknowledged: &[(String, String)]) {
         assert!(began.elapsed() < ARRIVED_WITHIN, "{missing} webhooks never came");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-}
-
-/// The books balance, says the verb that users run.
-fn prove(folder: &Path) {
-    let verified = Command::new(env!("CARGO_BIN_EXE_farebox"))
-        .arg("verify")
-        .env("FAREBOX_DATA_DIR", folder)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
-    assert!(verified.status.success(), "{said}{}", String::from_utf8_lossy(&verified.stderr));
 }

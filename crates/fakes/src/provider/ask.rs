@@ -1,7 +1,7 @@
 //! What a request asks for, whichever protocol it came in. Only what the fake needs is read; every
 //! other field is taken and ignored, as providers do with what they do not know.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::schema;
 use super::switches::Switches;
@@ -58,6 +58,23 @@ pub(super) fn openai(body: &Value) -> Result<Ask, Refusal> {
     ask.choices = number(body, "n").unwrap_or(1).clamp(1, 128);
     ask.output_max = cap;
     ask.form = called.unwrap_or_else(|| form(body));
+    Ok(ask)
+}
+
+/// A body of `POST /v1/completions`: a text, or a list of texts with answers of their own.
+pub(super) fn completion(body: &Value) -> Result<Ask, Refusal> {
+    let texts: Vec<&str> = match &body["prompt"] {
+        Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+        prompt => prompt.as_str().into_iter().collect(),
+    };
+    if texts.is_empty() {
+        return Err(Refusal { field: "prompt", message: "prompt must be a text" });
+    }
+    let mut chat = body.clone();
+    chat["messages"] = json!([{ "role": "user", "content": texts.join("\n") }]);
+    let mut ask = openai(&chat)?;
+    ask.choices = ask.choices.saturating_mul(u64::try_from(texts.len()).unwrap_or(u64::MAX));
+    ask.form = Form::Words;
     Ok(ask)
 }
 

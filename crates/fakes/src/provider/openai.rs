@@ -97,7 +97,7 @@ struct Delta<'a> {
 }
 
 #[derive(Serialize)]
-struct UsageBody {
+pub(super) struct UsageBody {
     prompt_tokens: u64,
     completion_tokens: u64,
     total_tokens: u64,
@@ -168,7 +168,7 @@ fn message<'a>(reply: &'a Reply, text: &'a str, (number, index): (u64, u64)) -> 
     Message { role: "assistant", content, refusal: None, tool_calls }
 }
 
-fn reason(finish: Finish) -> &'static str {
+pub(super) fn reason(finish: Finish) -> &'static str {
     match finish {
         Finish::Stop => "stop",
         Finish::Length => "length",
@@ -176,7 +176,7 @@ fn reason(finish: Finish) -> &'static str {
     }
 }
 
-fn usage(usage: Usage) -> UsageBody {
+pub(super) fn usage(usage: Usage) -> UsageBody {
     let written = usage.cache_write.saturating_add(usage.cache_write_1h);
     UsageBody {
         prompt_tokens: usage.prompt,

@@ -6,7 +6,7 @@ use super::ask::{self, Ask, Refusal};
 use super::error::{self, Fault, Protocol};
 use super::framing::{self, Plain, Script};
 use super::request::Request;
-use super::{Settings, anthropic, embeddings, models, openai};
+use super::{Settings, anthropic, completions, embeddings, models, openai};
 
 pub(super) fn answer(request: &Request, settings: &Settings, number: u64) -> Script {
     let protocol = protocol(request);
@@ -14,7 +14,9 @@ pub(super) fn answer(request: &Request, settings: &Settings, number: u64) -> Scr
         return fault.plain(protocol, number).script();
     }
     match (request.method(), request.path()) {
-        ("POST", "/v1/chat/completions") => chat(request, Protocol::OpenAi, number),
+        ("POST", "/v1/chat/completions" | "/v1/completions") => {
+            chat(request, Protocol::OpenAi, number)
+        }
         ("POST", "/v1/messages" | "/v1/messages/count_tokens") => {
             chat(request, Protocol::Anthropic, number)
         }
@@ -71,6 +73,7 @@ fn chat(request: &Request, protocol: Protocol, number: u64) -> Script {
         .or_else(|| error::asked(&ask.switches, protocol, number));
     fault.unwrap_or_else(|| match protocol {
         _ if counts_only(request) => anthropic::count(&ask, number),
+        Protocol::OpenAi if completes_text(request) => completions::answer(&ask, number),
         Protocol::OpenAi => openai::answer(&ask, number),
         Protocol::Anthropic => anthropic::answer(&ask, number),
     })
@@ -80,6 +83,10 @@ fn counts_only(request: &Request) -> bool {
     request.path().ends_with("/count_tokens")
 }
 
+fn completes_text(request: &Request) -> bool {
+    request.path() == "/v1/completions"
+}
+
 fn parsed(request: &Request) -> Result<Value, Refusal> {
     let unread = Refusal { field: "body", message: "We could not parse the JSON body" };
     serde_json::from_slice(&request.body).map_err(|_| unread)
@@ -87,6 +94,7 @@ fn parsed(request: &Request) -> Result<Value, Refusal> {
 
 fn read(request: &Request, body: &Value, protocol: Protocol) -> Result<Ask, Refusal> {
     match protocol {
+        Protocol::OpenAi if completes_text(request) => ask::completion(body),
         Protocol::OpenAi => ask::openai(body),
         Protocol::Anthropic if counts_only(request) => ask::openai(body),
         Protocol::Anthropic => ask::anthropic(body),
