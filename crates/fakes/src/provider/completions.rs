@@ -14,15 +14,16 @@ pub(super) fn answer(ask: &Ask, number: u64) -> Script {
         return framing::stream(events(ask, &reply, &id), number, &ask.switches);
     }
     let text = reply.text();
-    let choices = (0..ask.choices).map(|index| choice(index, &text, Some(reason(reply.finish))));
-    let mut body = object(ask, &id, choices.collect());
+    let choice = |index| choice(index, &text, Some(reason(reply.finish)));
+    let choices: Vec<Value> = (0..ask.choices).map(choice).collect();
+    let mut body = object(ask, &id, &choices);
     if let Some(used) = reply.usage {
         body["usage"] = json!(usage(used));
     }
     Plain::new(200, number, body.to_string().into_bytes()).with_faults(&ask.switches)
 }
 
-fn object(ask: &Ask, id: &str, choices: Vec<Value>) -> Value {
+fn object(ask: &Ask, id: &str, choices: &[Value]) -> Value {
     json!({
         "id": id,
         "object": "text_completion",
@@ -37,18 +38,18 @@ fn choice(index: u64, text: &str, finish_reason: Option<&str>) -> Value {
 }
 
 fn events(ask: &Ask, reply: &Reply, id: &str) -> Vec<Event> {
-    let event = |choices: Vec<Value>, delta: bool| {
+    let event = |choices: &[Value], delta: bool| {
         let data = object(ask, id, choices).to_string();
         Event { name: None, data, delta }
     };
     let mut events = Vec::with_capacity(reply.pieces.len() + 3);
     for piece in &reply.pieces {
-        events.extend((0..ask.choices).map(|at| event(vec![choice(at, piece, None)], true)));
+        events.extend((0..ask.choices).map(|at| event(&[choice(at, piece, None)], true)));
     }
     let finish = Some(reason(reply.finish));
-    events.extend((0..ask.choices).map(|at| event(vec![choice(at, "", finish)], false)));
+    events.extend((0..ask.choices).map(|at| event(&[choice(at, "", finish)], false)));
     if let Some(used) = reply.usage.filter(|_| ask.include_usage) {
-        let mut last = object(ask, id, Vec::new());
+        let mut last = object(ask, id, &[]);
         last["usage"] = json!(usage(used));
         events.push(Event { name: None, data: last.to_string(), delta: false });
     }
