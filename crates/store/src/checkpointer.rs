@@ -1,8 +1,8 @@
 //! Moves the write-ahead log into the database file, beside the writer.
 //!
 //! A page that many batches wrote is moved once, so rarer checkpoints are cheaper ones; a thread of
-//! its own keeps them out of the commits. The writer itself only finishes what this thread began,
-//! when the log grew long all the same, so that SQLite may start the log again from its beginning.
+//! its own keeps them out of the commits. The writer itself only finishes what this thread began:
+//! the little that was added meanwhile, so that SQLite starts the log again from its beginning.
 
 use std::time::Duration;
 
@@ -11,34 +11,43 @@ use rusqlite::Connection;
 
 use crate::database::Database;
 use crate::error::Error;
+use crate::wal::{Fill, Wal};
 
 /// The log is moved in the background from this size on.
 const BACKGROUND_BYTES: u64 = 16 << 20;
-/// The writer finishes a checkpoint from this size on.
-pub(crate) const FINISH_BYTES: u64 = 64 << 20;
+/// So much is left to the writer, which alone can see to it that nothing is added meanwhile …
+const LEFT_BYTES: u64 = 2 << 20;
+/// … and all of it, once the log is so long.
+const FINISH_BYTES: u64 = 64 << 20;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Whether the writer should move what is left, so that SQLite starts the log again.
+pub(crate) fn should_finish(fill: Fill) -> bool {
+    let is_long = fill.used >= FINISH_BYTES;
+    is_long || fill.used >= BACKGROUND_BYTES && (1..=LEFT_BYTES).contains(&fill.left)
+}
 
 /// Runs until the other end of `stop` is gone, then leaves a log of no length.
 pub(crate) fn run(database: &Database, stop: &Receiver<()>) {
-    let connection = match database.connect_writer() {
-        Ok(connection) => connection,
+    let (connection, wal) = match open(database) {
+        Ok(opened) => opened,
         Err(error) => {
             tracing::error!(%error, "no checkpoints in the background");
             return;
         }
     };
-    let mut moved_at = 0;
     while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(LOOK_EVERY) {
-        let bytes = database.wal_bytes();
-        if bytes < moved_at {
-            moved_at = 0;
-        }
-        if bytes >= moved_at + BACKGROUND_BYTES {
-            moved_at = bytes;
+        let Ok(fill) = wal.fill() else { continue };
+        if fill.used >= BACKGROUND_BYTES && fill.left > LEFT_BYTES {
             report(passive(&connection));
         }
     }
     report(passive(&connection));
+}
+
+fn open(database: &Database) -> Result<(Connection, Wal), Error> {
+    let connection = database.connect_writer()?;
+    Ok((connection, database.wal()?))
 }
 
 /// Moves what no reader needs any more, without waiting for anyone.

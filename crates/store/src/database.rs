@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::account_log::Overlay;
 use crate::error::Error;
 use crate::migrations::{self, ALL};
+use crate::wal::Wal;
 
 const READERS_IDLE_MAX: usize = 16;
 const STATEMENTS_CACHED_MAX: usize = 256;
@@ -101,8 +102,10 @@ impl Database {
         wal.into()
     }
 
-    pub(crate) fn wal_bytes(&self) -> u64 {
-        std::fs::metadata(self.wal_path()).map_or(0, |file| file.len())
+    /// How full the write-ahead log is; a connection must be open.
+    pub(crate) fn wal(&self) -> Result<Wal, Error> {
+        Wal::open(&self.path)
+            .map_err(|error| Error::Open(format!("{}-wal: {error}", self.path.display())))
     }
 
     /// The write-ahead log, for a syncer of its own: from here on the commits of `connection` are

@@ -48,6 +48,7 @@ pub mod trials;
 pub mod tx;
 pub mod value;
 pub mod verify;
+mod wal;
 pub mod wallets;
 pub mod writer;
 

@@ -23,11 +23,12 @@ use crate::desk::Desk;
 use crate::error::Error;
 use crate::syncer::{self, Syncer, Unsynced};
 use crate::tx::Tx;
+use crate::wal::Wal;
 
 /// Jobs of one transaction.
 pub const BATCH_MAX: usize = 1_024;
 /// The size of the log is looked at once in so many batches.
-const LOOK_AT_LOG_EVERY: u64 = 64;
+const LOOK_AT_LOG_EVERY: u64 = 16;
 /// Jobs that may wait; more are refused with `Unavailable`.
 pub const QUEUE_MAX: usize = 65_536;
 
@@ -146,7 +147,7 @@ impl Writer {
         let (unsynced, waiting) = bounded(syncer::WAITING_MAX);
         let (sender, receiver) = bounded(QUEUE_MAX);
         let mut state = Thread {
-            database: database.clone(),
+            wal: database.wal()?,
             connection,
             desk,
             times,
@@ -235,7 +236,7 @@ fn count_start(connection: &Connection) -> Result<u64, Error> {
 }
 
 struct Thread {
-    database: Database,
+    wal: Wal,
     connection: Connection,
     desk: Desk,
     times: Arc<dyn Times>,
@@ -374,14 +375,22 @@ impl Thread {
             tracing::warn!(%error, "wallets' rows stay behind the log until the next batch");
         }
         if self.batches.is_multiple_of(LOOK_AT_LOG_EVERY)
-            && self.database.wal_bytes() >= checkpointer::FINISH_BYTES
-            && let Err(error) = checkpointer::passive(&self.connection)
+            && let Err(error) = self.keep_log()
         {
             tracing::warn!(%error, "a checkpoint failed; the next one moves more");
         }
         if let Err(error) = self.seal_index() {
             tracing::warn!(%error, "a piece of the idempotency index waits for the next batch");
         }
+    }
+
+    fn keep_log(&self) -> Result<(), Error> {
+        let unread = |error: std::io::Error| Error::Open(format!("the log: {error}"));
+        let fill = self.wal.fill().map_err(unread)?;
+        if checkpointer::should_finish(fill) {
+            return checkpointer::passive(&self.connection);
+        }
+        self.wal.make_room(fill.used).map_err(unread)
     }
 
     fn seal_index(&mut self) -> Result<(), Error> {
