@@ -145,8 +145,14 @@ fn start(cli: Cli) -> Result<(), Failure> {
 
 /// Runs asynchronous work to its end on a runtime of its own.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime?.block_on(work)
+    // Threads that share one core only wake each other.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut runtime = if cores == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    runtime.enable_all().build()?.block_on(work)
 }
 
 #[cfg(test)]

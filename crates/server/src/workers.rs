@@ -12,7 +12,7 @@ const TIMERS_EVERY: Duration = Duration::from_millis(500);
 /// What a crash may forget of an open stream.
 const CHECKPOINTS_EVERY: Duration = Duration::from_secs(5);
 /// Leases are looked at so often, and when one is due before.
-const LEASES_EVERY: Duration = Duration::from_millis(100);
+const LEASES_EVERY: Duration = Duration::from_millis(25);
 const USES_EVERY: Duration = Duration::from_mins(1);
 
 /// The running loops. They end by themselves once the process stops.

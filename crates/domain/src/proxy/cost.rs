@@ -3,6 +3,8 @@
 //! Sums are exact in 256 bits. The user's amount is rounded up once, at the end; the provider's
 //! cost is shown at 12 places.
 
+use std::sync::LazyLock;
+
 use ethnum::I256;
 use serde::{Deserialize, Serialize};
 
@@ -57,10 +59,17 @@ const MILLION: i128 = 1_000_000;
 
 /// `10^exponent` in 256 bits; 10⁷⁶ is the largest.
 pub(super) fn ten_to(exponent: u32) -> I256 {
-    // Two factors that each fit 128 bits.
-    let low = if exponent > 38 { 38 } else { exponent };
-    let (low, high) = (10_i128.pow(low), 10_i128.pow(exponent - low));
-    I256::new(low) * I256::new(high)
+    /// Multiplied once: every price of every request needs some of them.
+    static POWERS: LazyLock<[I256; 77]> = LazyLock::new(|| {
+        let mut power = I256::ONE;
+        std::array::from_fn(|exponent| {
+            if exponent > 0 {
+                power *= I256::new(10);
+            }
+            power
+        })
+    });
+    usize::try_from(exponent).ok().and_then(|at| POWERS.get(at)).copied().unwrap_or(I256::MAX)
 }
 
 impl Cost {

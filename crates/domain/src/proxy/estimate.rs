@@ -71,12 +71,11 @@ impl Estimate {
         decimals: u32,
     ) -> Result<Option<u64>, CostOverflow> {
         let funds = exact_amount(floored(funds, decimals));
-        let prompt_only = pricing.exact(self.cost(0)?, self.markup, true)?;
-        if prompt_only > funds {
+        let without = self.marked(pricing, 0)?;
+        if pricing.at_least_minimum(without) > funds {
             return Ok(None);
         }
-        let (with_one, without) = (self.marked(pricing, 1)?, self.marked(pricing, 0)?);
-        let per_token = with_one - without;
+        let per_token = self.marked(pricing, 1)? - without;
         if per_token == 0 {
             return Ok(Some(u64::MAX));
         }

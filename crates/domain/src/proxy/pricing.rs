@@ -160,8 +160,14 @@ impl Pricing {
         markup: bool,
         output: bool,
     ) -> Result<I256, CostOverflow> {
-        let minimum = if output { exact_amount(self.least()) } else { I256::ZERO };
-        Ok(self.marked(cost, markup, output)?.max(minimum))
+        let marked = self.marked(cost, markup, output)?;
+        Ok(if output { self.at_least_minimum(marked) } else { marked })
+    }
+
+    /// A price with output, not below the minimum fee.
+    pub(super) fn at_least_minimum(&self, marked: I256) -> I256 {
+        let least = self.least();
+        if least.is_positive() { marked.max(exact_amount(least)) } else { marked }
     }
 
     /// The same before the minimum fee.
@@ -200,8 +206,8 @@ pub(super) fn exact_amount(amount: Amount) -> I256 {
 pub(super) fn round_up(exact: I256, decimals: u32) -> Result<Amount, CostOverflow> {
     let decimals = decimals.min(AMOUNT_PLACES);
     let unit = ten_to(EXACT_PLACES - decimals);
-    let (whole, rest) = (exact / unit, exact % unit);
-    let units = if rest > 0 { whole + 1 } else { whole };
+    let whole = exact / unit;
+    let units = if exact > whole * unit { whole + 1 } else { whole };
     let nanos = units.checked_mul(ten_to(AMOUNT_PLACES - decimals)).ok_or(CostOverflow)?;
     let amount = i128::try_from(nanos).map(Amount::from_nanos).map_err(|_| CostOverflow)?;
     if amount.in_range() { Ok(amount) } else { Err(CostOverflow) }

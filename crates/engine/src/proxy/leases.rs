@@ -151,6 +151,13 @@ impl Leased {
         self.state.lock().paywall.no
     }
 
+    /// This wallet's part of the interval between two settlements.
+    pub(super) fn phase_ms(&self, state: &State) -> i64 {
+        let interval = state.settings().interval_ms.max(1);
+        let phase = domain::id::splitmix(self.wallet.cast_unsigned()) % interval;
+        i64::try_from(phase).unwrap_or_default()
+    }
+
     pub(super) fn is_dead(&self) -> bool {
         self.state.lock().dead
     }

@@ -121,7 +121,9 @@ impl Leased {
         state.granted = renewed.granted;
         state.beside = renewed.beside;
         state.frozen = false;
-        state.settled_at = real_now;
+        // Wallets take turns, so that not all of them are settled at the same moment.
+        let early_ms = if matches!(want, Want::Renewal) { 0 } else { self.phase_ms(&state) };
+        state.settled_at = real_now.plus_ms(-early_ms);
         if let Some(hold) = &renewed.room.hold {
             state.lease.in_flight += hold.amount;
             state.running += 1;
