@@ -174,7 +174,7 @@ fn prepare(connection: &Connection) -> Result<(), Error> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "foreign_keys", "OFF")?;
     // Many pages make each commit slow: it looks at all of them after a page was split.
-    connection.pragma_update(None, "cache_size", -8_192)?;
+    connection.pragma_update(None, "cache_size", -4_096)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     keep_plans(connection)
 }
