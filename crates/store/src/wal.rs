@@ -1,5 +1,5 @@
-//! How full the write-ahead log is, as SQLite's index of it says (its file format is published), and
-//! room in it before it is needed. It reads two numbers and writes zeros behind the log's end;
+//! How full the write-ahead log is, as SQLite's index of it says (its file format is published),
+//! and room in it before it is needed. It reads two numbers and writes zeros behind the log's end;
 //! frames are SQLite's alone.
 
 use std::fs::File;

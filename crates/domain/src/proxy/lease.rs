@@ -107,7 +107,9 @@ mod tests {
         /// Whatever is let in, ended and settled, in any order: promised money is never more than
         /// granted money, and a renewal keeps enough for what was let in while it ran.
         #[test]
-        fn promises_never_exceed_the_grant(steps in prop::collection::vec((0u8..3, 0i128..50), 0..80)) {
+        fn promises_never_exceed_the_grant(
+            steps in prop::collection::vec((0u8..3, 0i128..50), 0..80)
+        ) {
             let mut lease = Lease { granted: amount(100), ..Lease::default() };
             let mut open: Vec<i128> = Vec::new();
             for (step, size) in steps {

@@ -181,7 +181,7 @@ impl Engine {
         if let Some(extension) = leased.extend(ticket, &hold) {
             return Ok(Ok(extension));
         }
-        let room = self.renew(leased, Want::Extension(ticket.clone(), hold)).await?;
+        let room = self.renew(leased, Want::Extension(ticket.clone(), Box::new(hold))).await?;
         Ok(room.extension.unwrap_or(Err(Stuck::Balance)))
     }
 

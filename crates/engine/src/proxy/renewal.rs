@@ -40,7 +40,7 @@ pub(super) enum Want {
     /// Room for a request.
     Admission(Arc<Asked>),
     /// Room for more output of a request.
-    Extension(Arc<Ticket>, Hold),
+    Extension(Arc<Ticket>, Box<Hold>),
 }
 
 /// What was found room for.

@@ -25,7 +25,9 @@ impl Teller<'_> {
         let lines = scenes.iter().map(|&scene| Line { scene, request }).collect();
         let paywall = (self.paywall, self.story.paywall_id);
         tx.tell_chapter(paywall, self.story.wallet_user_id, self.cause, (lines, None))?;
-        scenes.iter().for_each(|scene| self.note(scene.event()));
+        for scene in scenes {
+            self.note(scene.event());
+        }
         Ok(())
     }
 

@@ -317,7 +317,7 @@ impl World {
         self.post(PROXIED[0], chat).await;
         self.app.engine.end_leases().await;
         let list = self.get(&format!("{paywall}/settlements")).await;
-        let reference = text(&list["data"][0]["settlementReference"]).to_owned();
+        let reference = text(&list["data"][0]["settlementReference"]);
         self.get(&format!("{paywall}/settlements/{reference}")).await;
     }
 
