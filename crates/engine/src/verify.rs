@@ -292,11 +292,15 @@ impl Proof<'_> {
         if entry.status != Status::Completed {
             return;
         }
+        let wallet = self.wallets.get(&entry.wallet_no);
+        let freed = wallet.map_or(Amount::ZERO, |wallet| wallet.replay.freed_by(entry));
         let currency = account.wallet.currency.upper();
         let totals = self.summary.totals.entry(currency).or_default();
         *totals.entry(entry.from.name()).or_default() -= entry.credits;
         *totals.entry(entry.to.name()).or_default() += entry.credits - entry.fee;
         *totals.entry(LedgerAccount::Fees.name()).or_default() += entry.fee;
+        *totals.entry(LedgerAccount::Held.name()).or_default() -= freed;
+        *totals.entry(LedgerAccount::Available.name()).or_default() += freed;
     }
 
     fn deliveries(&mut self, record: &Record) -> Result<(), Error> {

@@ -52,6 +52,16 @@ impl Replay {
         Replay { state: Account::open(stored.no, wallet, customer, versions) }
     }
 
+    /// What comes free beside the next entry: the rest of the hold that it captures.
+    pub fn freed_by(&self, entry: &Entry) -> Amount {
+        if entry.kind != Kind::Debit || entry.from != LedgerAccount::Held {
+            return Amount::ZERO;
+        }
+        let named = entry.details.hold_id.map(Placed::place);
+        let hold = self.state.holds.iter().find(|hold| Some(hold.place) == named);
+        hold.map_or(Amount::ZERO, |hold| hold.amount - entry.credits)
+    }
+
     /// Applies the next entry of the wallet. A refund may bring back lots that were used up:
     /// `origins` are those that it names, as credits of this wallet made them.
     pub fn apply(&mut self, entry: &Entry, origins: &[Lot]) -> Result<(), Fault> {

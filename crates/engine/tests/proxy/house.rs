@@ -12,6 +12,7 @@ use engine::deposits::{DepositAsk, Origin};
 use engine::proxy::{Admission, Blocked, Call, CanceledBy, End, Outcome, Ticket};
 use engine::random::Random;
 use engine::seal::Seal;
+use engine::verify::Summary;
 use engine::{Engine, Settings};
 use serde_json::{Value, json};
 use store::paywalls::Stored;
@@ -120,9 +121,10 @@ impl House {
         (account.credits, account.held)
     }
 
-    pub async fn books_balance(&self) {
+    pub async fn books_balance(&self) -> Summary {
         let summary = self.engine.verify(self.scope).await.unwrap();
         assert!(summary.findings.is_empty(), "{:?}", summary.findings);
+        summary
     }
 }
 

@@ -59,7 +59,10 @@ async fn a_batch_pays_what_its_requests_cost_one_by_one() {
             assert_eq!(charge.settlement_reference, batch.reference);
             assert_eq!((story.due, story.events.len()), (None, 4), "{:?}", story.events);
         }
-        house.books_balance().await;
+        let summary = house.books_balance().await;
+        let totals = &summary.totals["USD"];
+        let figures = ["available", "held", "revenue"].map(|account| totals[account]);
+        assert_eq!(figures, [amount("9.999913"), Amount::ZERO, amount("0.000087")]);
     }
 }
 
