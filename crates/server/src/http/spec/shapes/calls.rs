@@ -173,8 +173,13 @@ pub const ALL: &[Line] = &[
 ];
 
 /// Calls that a provider answers; its refusals are passed on as they came.
-pub const PROXIED: &[&str] =
-    &["createChatCompletion", "createCompletion", "createEmbedding", "createMessage"];
+pub const PROXIED: &[&str] = &[
+    "createChatCompletion",
+    "createCompletion",
+    "createEmbedding",
+    "createMessage",
+    "countTokens",
+];
 
 /// Refusals that most calls do not know, by their status.
 pub const REFUSALS: &[(&str, &[&str])] = &[
