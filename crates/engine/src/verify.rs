@@ -299,8 +299,10 @@ impl Proof<'_> {
         *totals.entry(entry.from.name()).or_default() -= entry.credits;
         *totals.entry(entry.to.name()).or_default() += entry.credits - entry.fee;
         *totals.entry(LedgerAccount::Fees.name()).or_default() += entry.fee;
-        *totals.entry(LedgerAccount::Held.name()).or_default() -= freed;
-        *totals.entry(LedgerAccount::Available.name()).or_default() += freed;
+        if !freed.is_zero() {
+            *totals.entry(LedgerAccount::Held.name()).or_default() -= freed;
+            *totals.entry(LedgerAccount::Available.name()).or_default() += freed;
+        }
     }
 
     fn deliveries(&mut self, record: &Record) -> Result<(), Error> {
