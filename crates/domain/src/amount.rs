@@ -244,9 +244,29 @@ fn places_needed(scaled: i128, places: u32) -> u32 {
     needed
 }
 
-/// `a × b ÷ c` through 256 bits, rounded once. Saturates where the result leaves 128 bits, which
-/// `Amount::in_range` then refuses.
+/// `a × b ÷ c`, rounded once. Saturates where the result leaves 128 bits, which `Amount::in_range`
+/// then refuses.
 fn mul_div(a: i128, b: i128, c: i128, rounding: Rounding) -> i128 {
+    narrow_mul_div(a, b, c, rounding).unwrap_or_else(|| wide_mul_div(a, b, c, rounding))
+}
+
+/// In 128 bits, where nothing on the way is above 127.
+fn narrow_mul_div(a: i128, b: i128, c: i128, rounding: Rounding) -> Option<i128> {
+    let product = a.unsigned_abs().checked_mul(b.unsigned_abs())?;
+    let divisor = c.unsigned_abs();
+    let quotient = product.checked_div(divisor)?;
+    let rest = product - quotient * divisor;
+    let away = match rounding {
+        Rounding::Up => rest != 0,
+        Rounding::HalfAwayFromZero => rest != 0 && rest >= divisor - rest,
+    };
+    let rounded = i128::try_from(quotient + u128::from(away)).ok()?;
+    let is_negative = (a < 0) ^ (b < 0) ^ (c < 0);
+    Some(if is_negative { -rounded } else { rounded })
+}
+
+/// In 256 bits, which hold every product.
+fn wide_mul_div(a: i128, b: i128, c: i128, rounding: Rounding) -> i128 {
     let product = I256::from(a) * I256::from(b);
     let divisor = I256::from(c);
     let (quotient, rest) = (product / divisor, product % divisor);
@@ -422,7 +442,26 @@ mod tests {
         }
     }
 
+    /// Integers of every length, both signs.
+    fn any_size() -> impl Strategy<Value = i128> {
+        (any::<i128>(), 0_u32..127).prop_map(|(number, shift)| number >> shift)
+    }
+
     proptest! {
+        #[test]
+        fn a_product_is_the_same_in_128_bits_as_in_256(
+            a in any_size(), b in any_size(), c in any_size(),
+            up in any::<bool>(),
+        ) {
+            let rounding = if up { Rounding::Up } else { Rounding::HalfAwayFromZero };
+            if let (Some(narrow), true) = (narrow_mul_div(a, b, c, rounding), c != 0) {
+                prop_assert_eq!(narrow, wide_mul_div(a, b, c, rounding));
+            }
+            let half = (a, 1, 2);
+            let narrow = narrow_mul_div(half.0, half.1, half.2, rounding);
+            prop_assert_eq!(narrow, Some(wide_mul_div(half.0, half.1, half.2, rounding)));
+        }
+
         #[test]
         fn writing_and_reading_is_the_identity(nanos in -10_i128.pow(26)..10_i128.pow(26)) {
             let amount = Amount::from_nanos(nanos);

@@ -1,6 +1,6 @@
 //! From quantities to money: what the provider takes and what the user pays (paywalls 14.1, 4.3).
 //!
-//! Sums are exact in 256 bits. The user's amount is rounded up once, at the end; the provider's
+//! Sums are exact in 256 bits, and ordinary ones in 128 before that (`narrow`). The user's amount is rounded up once, at the end; the provider's
 //! cost is shown at 12 places.
 
 use std::sync::LazyLock;
@@ -9,6 +9,7 @@ use ethnum::I256;
 use serde::{Deserialize, Serialize};
 
 use super::book::{Prices, Tariff};
+use super::narrow::{Factor, Lines, NarrowCost};
 use super::price::Price;
 use super::vector::{Class, Quantities};
 use crate::amount::{Amount, Rate};
@@ -93,6 +94,18 @@ impl Tariff {
             sum = sum.checked_add(line).ok_or(CostOverflow)?;
         }
         scaled(sum, self.prices.factor(tier), self.conversion)
+    }
+
+    /// The same in 128 bits, where it fits.
+    pub(super) fn narrow_cost(
+        &self,
+        quantities: &Quantities,
+        tier: Option<&str>,
+    ) -> Option<NarrowCost> {
+        let lines = self.prices.parts(quantities).try_fold(Lines::default(), |sum, part| {
+            sum.plus(part.class, part.price, part.quantity)
+        })?;
+        lines.cost(Factor::of(self.prices.factor(tier), self.conversion)?)
     }
 }
 

@@ -10,6 +10,7 @@ use super::ask::Ask;
 use super::book::{ModelFacts, Prices, Tariff};
 use super::cost::{Cost, CostOverflow, line, scaled};
 use super::measure::Caching;
+use super::narrow::{Exact, Factor, Lines, TENS};
 use super::price::Price;
 use super::pricing::{Pricing, exact_amount, round_up};
 use super::vector::Class;
@@ -32,18 +33,22 @@ pub struct Estimate {
     pub choices: u64,
 }
 
+/// How long each output may be; `None`: not even the prompt and the fees fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Affordable(pub(super) Option<u64>);
+
 impl Estimate {
     /// `tariff` may be absent only where the paywall prices by requests.
     pub fn of(ask: &Ask, tariff: Option<&Tariff>, facts: &ModelFacts) -> Estimate {
         let prompt_tokens = ask.measure.tokens(facts);
-        let dearest = |classes: &[Class]| {
+        let dearest = |classes: &mut dyn Iterator<Item = Class>| {
             tariff.map_or(Price::ZERO, |tariff| dearest(&tariff.prices, prompt_tokens, classes))
         };
         Estimate {
             prompt_tokens,
-            input_price: dearest(&input_classes(ask)),
-            output_price: dearest(output_classes(ask)),
-            request_price: dearest(&[Class::Request]),
+            input_price: dearest(&mut input_classes(ask)),
+            output_price: dearest(&mut output_classes(ask).iter().copied()),
+            request_price: dearest(&mut [Class::Request].into_iter()),
             tier_factor: tariff.map_or(Price::ONE, |tariff| dearest_factor(&tariff.prices, ask)),
             conversion: tariff.and_then(|tariff| tariff.conversion),
             markup: tariff.is_none_or(|tariff| tariff.markup),
@@ -53,6 +58,18 @@ impl Estimate {
 
     /// The hold for outputs of at most `output_tokens` each, rounded up.
     pub fn hold(
+        &self,
+        pricing: &Pricing,
+        output_tokens: u64,
+        decimals: u32,
+    ) -> Result<Amount, CostOverflow> {
+        if let Some(exact) = self.narrow_price(pricing, output_tokens) {
+            return exact.round_up(decimals);
+        }
+        self.wide_hold(pricing, output_tokens, decimals)
+    }
+
+    pub(super) fn wide_hold(
         &self,
         pricing: &Pricing,
         output_tokens: u64,
@@ -70,7 +87,19 @@ impl Estimate {
         funds: Amount,
         decimals: u32,
     ) -> Result<Option<u64>, CostOverflow> {
-        let funds = exact_amount(floored(funds, decimals));
+        let funds = floored(funds, decimals);
+        match self.narrow_tokens(pricing, funds) {
+            Some(Affordable(tokens)) => Ok(tokens),
+            None => self.wide_tokens(pricing, funds),
+        }
+    }
+
+    pub(super) fn wide_tokens(
+        &self,
+        pricing: &Pricing,
+        funds: Amount,
+    ) -> Result<Option<u64>, CostOverflow> {
+        let funds = exact_amount(funds);
         let without = self.marked(pricing, 0)?;
         if pricing.at_least_minimum(without) > funds {
             return Ok(None);
@@ -81,6 +110,37 @@ impl Estimate {
         }
         let left = funds - without;
         Ok(Some(u64::try_from(left / per_token).unwrap_or(u64::MAX)))
+    }
+
+    /// `affordable_tokens` in 128 bits, where all of it fits.
+    pub(super) fn narrow_tokens(&self, pricing: &Pricing, funds: Amount) -> Option<Affordable> {
+        let without = self.narrow_marked(pricing, 0)?;
+        let least = without.max(Exact::of(pricing.least())?);
+        // No price is below zero.
+        let funds =
+            if funds.is_negative() { return Some(Affordable(None)) } else { Exact::of(funds)? };
+        if least > funds {
+            return Some(Affordable(None));
+        }
+        let with_one = self.narrow_marked(pricing, 1)?;
+        Some(Affordable(Some(without.steps_to(funds, with_one))))
+    }
+
+    /// The exact price of the worst case, where it fits.
+    pub(super) fn narrow_price(&self, pricing: &Pricing, output_tokens: u64) -> Option<Exact> {
+        let marked = self.narrow_marked(pricing, output_tokens)?;
+        Some(marked.max(Exact::of(pricing.least())?))
+    }
+
+    /// `marked` in 128 bits, where it fits.
+    fn narrow_marked(&self, pricing: &Pricing, output_tokens: u64) -> Option<Exact> {
+        let output = output_tokens.checked_mul(self.choices)?;
+        let lines = Lines::default()
+            .plus(Class::Input, self.input_price, self.prompt_tokens)?
+            .plus(Class::Output, self.output_price, output)?
+            .plus(Class::Request, self.request_price, 1)?;
+        let cost = lines.cost(Factor::of(self.tier_factor, self.conversion)?)?;
+        pricing.narrow_marked(cost, self.markup, true)
     }
 
     /// The provider's price of the worst case.
@@ -103,11 +163,12 @@ impl Estimate {
 
 /// Down to the places of the paywall: no hold may be above what is left.
 fn floored(amount: Amount, decimals: u32) -> Amount {
-    let unit = 10_i128.pow(9_u32.saturating_sub(decimals));
-    Amount::from_nanos(amount.nanos().div_euclid(unit) * unit)
+    let unit = TENS[9_u32.saturating_sub(decimals) as usize];
+    let dropped = amount.nanos().rem_euclid(i128::from(unit));
+    Amount::from_nanos(amount.nanos() - dropped)
 }
 
-fn input_classes(ask: &Ask) -> Vec<Class> {
+fn input_classes(ask: &Ask) -> impl Iterator<Item = Class> {
     let measure = &ask.measure;
     let caused = [
         (Class::Input, true),
@@ -116,7 +177,7 @@ fn input_classes(ask: &Ask) -> Vec<Class> {
         (Class::Image, measure.images > 0),
         (Class::AudioInput, measure.audio_parts > 0),
     ];
-    caused.into_iter().filter(|(_, caused)| *caused).map(|(class, _)| class).collect()
+    caused.into_iter().filter(|(_, caused)| *caused).map(|(class, _)| class)
 }
 
 fn output_classes(ask: &Ask) -> &'static [Class] {
@@ -128,10 +189,10 @@ fn output_classes(ask: &Ask) -> &'static [Class] {
 }
 
 /// A prompt that is estimated long may turn out short, so the ordinary prices bound it too.
-fn dearest(prices: &Prices, prompt_tokens: u64, classes: &[Class]) -> Price {
-    let vectors = [&prices.vector, prices.vector_for(prompt_tokens)];
-    let all = vectors.iter().flat_map(|vector| classes.iter().map(|class| vector.price(*class)));
-    all.max().unwrap_or_default()
+fn dearest(prices: &Prices, prompt_tokens: u64, classes: &mut dyn Iterator<Item = Class>) -> Price {
+    let (short, long) = (&prices.vector, prices.vector_for(prompt_tokens));
+    let dearer = |class| short.price(class).max(long.price(class));
+    classes.map(dearer).max().unwrap_or_default()
 }
 
 /// A tier that is asked for may be refused and served as the ordinary one; `auto` may be any.

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod market;
 pub mod measure;
 pub mod model;
+mod narrow;
 pub mod price;
 pub mod pricing;
 pub mod reason;

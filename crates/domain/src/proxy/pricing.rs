@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::book::{Origin, Prices, Tariff};
 use super::cost::{Bill, Cost, CostOverflow, Served, ten_to};
+use super::narrow::{Exact, NarrowCost};
 use super::price::{PriceError, PriceProblem, members};
 use super::vector::{Class, PriceVector, Quantities};
 use crate::amount::{Amount, Rate};
@@ -131,8 +132,37 @@ impl Pricing {
         decimals: u32,
     ) -> Result<Bill, Unbillable> {
         let quantities = quantities.with(Class::Request, u64::from(served.output));
+        match self.narrow_bill(tariff, &quantities, served, decimals) {
+            Some(bill) => Ok(bill?),
+            None => self.wide_bill(tariff, &quantities, served, decimals),
+        }
+    }
+
+    /// The bill in 128 bits, where it fits.
+    pub(super) fn narrow_bill(
+        &self,
+        tariff: Option<&Tariff>,
+        quantities: &Quantities,
+        served: &Served<'_>,
+        decimals: u32,
+    ) -> Option<Result<Bill, CostOverflow>> {
+        let tariff = tariff?;
+        let cost = tariff.narrow_cost(quantities, served.tier)?;
+        let marked = self.narrow_marked(cost, tariff.markup, served.output)?;
+        let exact = if served.output { marked.max(Exact::of(self.least())?) } else { marked };
+        let shown = cost.rounded()?;
+        Some(exact.round_up(decimals).map(|amount| Bill { cost: shown, amount }))
+    }
+
+    pub(super) fn wide_bill(
+        &self,
+        tariff: Option<&Tariff>,
+        quantities: &Quantities,
+        served: &Served<'_>,
+        decimals: u32,
+    ) -> Result<Bill, Unbillable> {
         let cost = match tariff {
-            Some(tariff) => tariff.cost(&quantities, served.tier)?,
+            Some(tariff) => tariff.cost(quantities, served.tier)?,
             None if self.mode == PricingMode::Requests => Cost::ZERO,
             None => return Err(Unbillable::NoPrice),
         };
@@ -185,14 +215,33 @@ impl Pricing {
         marked.checked_add(fee).ok_or(CostOverflow)
     }
 
+    /// `marked` in 128 bits, where it fits.
+    pub(super) fn narrow_marked(
+        &self,
+        cost: NarrowCost,
+        markup: bool,
+        output: bool,
+    ) -> Option<Exact> {
+        let fee = if output { Exact::of(self.request_fee)? } else { Exact::ZERO };
+        if self.mode == PricingMode::Requests {
+            return Some(fee);
+        }
+        cost.times(self.multiplier_nanos(markup))?.plus(fee)
+    }
+
     /// What a cost is multiplied with, in units of 10⁻¹¹.
     pub(super) fn multiplier(&self, markup: bool) -> I256 {
+        I256::from(self.multiplier_nanos(markup))
+    }
+
+    /// A hundred percent and the markup, in units of 10⁻⁹ of a percent.
+    fn multiplier_nanos(&self, markup: bool) -> i128 {
         let percent = if markup { self.markup_percent } else { Amount::ZERO };
-        I256::from((HUNDRED_PERCENT + percent).nanos())
+        (HUNDRED_PERCENT + percent).nanos()
     }
 
     /// The least amount of a request that had output.
-    fn least(&self) -> Amount {
+    pub(super) fn least(&self) -> Amount {
         if self.mode == PricingMode::Hybrid { self.minimum_fee } else { Amount::ZERO }
     }
 }

@@ -2,5 +2,6 @@
 
 mod blocked;
 mod hold;
+mod narrow;
 mod price;
 mod stream;
