@@ -159,6 +159,11 @@ impl Rate {
     pub const fn picos(self) -> i128 {
         self.0
     }
+
+    /// As it was stored; `None` where no rate is so small.
+    pub fn from_picos(picos: i128) -> Option<Rate> {
+        (picos > 0).then_some(Rate(picos))
+    }
 }
 
 /// Reads plain decimal text into units of 10^-`places`; below 10^18 whole units.

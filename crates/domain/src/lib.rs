@@ -12,6 +12,7 @@ pub mod id;
 pub mod json;
 pub mod key;
 pub mod ledger;
+pub mod packed;
 pub mod paywall;
 pub mod place;
 pub mod proxy;

@@ -22,7 +22,7 @@ use crate::charges::{Moved, posted_entry};
 use crate::error::Error;
 use crate::idempotency::{Answered, Reply};
 use crate::run::Engine;
-use domain::proxy::story::{Status as RequestStatus, Story};
+use domain::proxy::story::Status as RequestStatus;
 
 /// What a refund names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,9 +123,7 @@ fn find_request(
     (id, ask): (RequestId, &RefundAsk),
 ) -> Result<Part, Error> {
     let missing = || Error::not_found("request");
-    let stored = store::proxy_requests::find(read, scope, (ask.paywall.no, id))?;
-    let stored = stored.ok_or_else(missing)?;
-    let story: Option<Story> = serde_json::from_str(&stored.story).ok();
+    let story = store::proxy_requests::find(read, scope, (ask.paywall.no, id))?;
     let story = story.filter(|story| is_payer(ask, &story.external_user_id)).ok_or_else(missing)?;
     match story.charge {
         Some(charge) => Ok(Part {

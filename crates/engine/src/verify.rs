@@ -13,6 +13,7 @@ use domain::proxy::chapter::Chapter;
 use domain::scope::Scope;
 use domain::time::{MINUTE_MS, Timestamp};
 use serde::Serialize;
+use store::proxy_packs::Shelf;
 use store::verify::{Item, Receivers};
 use store::{Database, Read};
 
@@ -117,6 +118,7 @@ fn environment<'r>(
         read,
         scope,
         subjects: HashSet::new(),
+        shelf: Shelf::default(),
         receivers: Receivers::load(read, scope)?,
         wallets: HashMap::new(),
         sequences: HashMap::new(),
@@ -148,6 +150,7 @@ struct Proof<'r> {
     scope: &'r Scope,
     /// What events were about that were looked at.
     subjects: HashSet<String>,
+    shelf: Shelf,
     receivers: Receivers,
     wallets: HashMap<i64, Wallet>,
     /// Last sequence of each subject, and of each paywall as `paywall:<no>`.
@@ -213,7 +216,7 @@ impl Proof<'_> {
     fn stories(&mut self, chapter: &Chapter) -> Result<(), Error> {
         for (place, _, line) in chapter.numbered() {
             let key = (chapter.paywall.0, line.request);
-            if store::proxy_requests::find(self.read, self.scope, key)?.is_none() {
+            if self.shelf.find(self.read, self.scope, key)?.is_none() {
                 let at = (place, Some(place.event_id(chapter.at).to_string()));
                 self.find("invented", Some(at), format!("{} does not exist", line.request));
             }

@@ -2,8 +2,9 @@
 //! events are rendered from the requests' stories when they are read.
 
 use domain::event::Event;
-use domain::id::{CustomerId, PaywallId, RequestId, Ulid};
+use domain::id::{CustomerId, PaywallId, RequestId};
 use domain::ledger::Record;
+use domain::packed::{pull_byte, pull_id, push_id};
 use domain::place::Place;
 use domain::proxy::chapter::{Chapter, Line, Scene};
 use domain::proxy::story::Story;
@@ -15,10 +16,11 @@ use crate::database::Read;
 use crate::entries::{read_actor, write_actor};
 use crate::error::Error;
 use crate::events::Recorded;
-use crate::proxy_requests;
+use crate::proxy_packs::Shelf;
 use crate::value::{Key, Millis, signed, unsigned};
 
-const LINE_BYTES: usize = 17;
+/// Of a line whose request is that of the line before it.
+const SAME: u8 = 0x80;
 
 const COLUMNS: &str = "place, at, recorded_at, paywall, paywall_id, customer, sequence, actor,
     idempotency_key, settled_by, lines";
@@ -58,20 +60,30 @@ pub(crate) fn append(
 }
 
 fn write_lines(lines: &[Line]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(lines.len() * LINE_BYTES);
+    let (mut bytes, mut last) = (Vec::with_capacity(lines.len() * 17), None);
     for line in lines {
-        bytes.push(line.scene.code());
-        bytes.extend_from_slice(&line.request.0.to_bytes());
+        if last == Some(line.request) {
+            bytes.push(line.scene.code() | SAME);
+        } else {
+            bytes.push(line.scene.code());
+            push_id(&mut bytes, line.request.0);
+        }
+        last = Some(line.request);
     }
     bytes
 }
 
-fn read_lines(bytes: &[u8]) -> Option<Vec<Line>> {
-    let line = |part: &[u8]| {
-        let scene = Scene::from_code(*part.first()?)?;
-        Some(Line { scene, request: RequestId(Ulid::from_slice(part.get(1..)?)?) })
-    };
-    bytes.chunks(LINE_BYTES).map(line).collect()
+fn read_lines(mut rest: &[u8]) -> Option<Vec<Line>> {
+    let mut lines: Vec<Line> = Vec::new();
+    while !rest.is_empty() {
+        let code = pull_byte(&mut rest)?;
+        let request = match lines.last() {
+            Some(last) if code & SAME != 0 => last.request,
+            _ => RequestId(pull_id(&mut rest)?),
+        };
+        lines.push(Line { scene: Scene::from_code(code & !SAME)?, request });
+    }
+    Some(lines)
 }
 
 /// A chapter and when it was really written.
@@ -138,9 +150,12 @@ fn holding(
     Ok(select.query_row([scope.env.range().0, place], from_row).optional()?)
 }
 
-/// The story that was read last: lines of one request stand together.
+/// The story that was read last, and those that ended with it: lines of one request stand together.
 #[derive(Default)]
-struct Stories(Option<Story>);
+struct Stories {
+    last: Option<Story>,
+    shelf: Shelf,
+}
 
 impl Stories {
     fn event(
@@ -151,14 +166,12 @@ impl Stories {
         numbered: (Place, u64, Line),
     ) -> Result<Event, Error> {
         let request = numbered.2.request;
-        if self.0.as_ref().is_none_or(|story| story.request_id != request) {
-            let corrupt = |what: &str| Error::corrupt("chapters", chapter.place.raw(), what);
-            let stored = proxy_requests::find(read, scope, (chapter.paywall.0, request))?;
-            let stored = stored.ok_or_else(|| corrupt("it names a request that is not there"))?;
-            let story = serde_json::from_str(&stored.story);
-            self.0 = Some(story.map_err(|problem| corrupt(&problem.to_string()))?);
+        if self.last.as_ref().is_none_or(|story| story.request_id != request) {
+            self.last = self.shelf.find(read, scope, (chapter.paywall.0, request))?;
         }
-        let story = self.0.as_ref().ok_or(Error::Unavailable)?;
+        let missing = "it names a request that is not there";
+        let missing = || Error::corrupt("chapters", chapter.place.raw(), missing);
+        let story = self.last.as_ref().ok_or_else(missing)?;
         Ok(domain::event::story::event(scope, chapter, numbered, story))
     }
 }

@@ -21,7 +21,7 @@ use crate::database::Read;
 use crate::deliveries::{Handover, Routing};
 use crate::error::Error;
 use crate::idempotency::{Index, Marks};
-use crate::proxy_requests::StoredRequest;
+use crate::proxy_requests::Noted;
 use crate::value::{Key, signed, unsigned};
 use crate::{accounts, chapters, deliveries, entries, proxy_requests, timers};
 
@@ -63,7 +63,7 @@ pub(crate) struct Desk {
     pub(crate) envs: HashMap<EnvNo, EnvDesk>,
     pub(crate) records: Vec<Record>,
     /// Proxied requests of the open transaction, as they are now.
-    pub(crate) requests: Vec<(EnvNo, StoredRequest)>,
+    pub(crate) requests: Vec<(EnvNo, Noted)>,
     /// Wallets and environments that the open transaction changed.
     touched: Vec<i64>,
     touched_envs: BTreeSet<EnvNo>,
@@ -223,7 +223,7 @@ impl Desk {
         )?;
         crate::events::append(connection, &records, recorded_at)?;
         chapters::append(connection, &records, recorded_at)?;
-        proxy_requests::save(connection, &std::mem::take(&mut self.requests))?;
+        proxy_requests::save(connection, std::mem::take(&mut self.requests))?;
         crate::alerts::append(connection, &records)?;
         self.write_accounts(connection)?;
         self.write_counters(connection, &records)?;
@@ -239,9 +239,10 @@ impl Desk {
             let state = accounts::take_changes(connection, &mut slot.account)?;
             states.extend(state.map(|state| (wallet, state)));
             let due = expiry::next_due(&slot.account);
-            if due != slot.timer {
-                let env = slot.account.last.map(domain::place::Place::env);
-                timers::rearm_wallet(connection, env.unwrap_or_default(), wallet, due)?;
+            let env = slot.account.last.map(domain::place::Place::env).unwrap_or_default();
+            let now = self.forward.get(&env).map(|forward| forward.last_at).unwrap_or_default();
+            if moves_timer(slot.timer, due, now) {
+                timers::rearm_wallet(connection, env, wallet, due)?;
                 slot.timer = due;
             }
         }
@@ -434,6 +435,13 @@ impl Desk {
                 .query_row("SELECT COALESCE(MAX(no), 0) FROM replies", [], |row| row.get(0))?;
         Ok(marks)
     }
+}
+
+/// A row that will be due too early stays: a wallet's holds come and go, and each would move it
+/// twice. When it is due it finds nothing to do and is moved then.
+fn moves_timer(row: Option<Timestamp>, due: Option<Timestamp>, now: Timestamp) -> bool {
+    let is_late = |row: Timestamp| row <= now || due.is_some_and(|due| due < row);
+    due != row && row.is_none_or(is_late)
 }
 
 fn load_env(connection: &Connection, env: EnvNo) -> Result<EnvDesk, Error> {

@@ -34,6 +34,7 @@ pub mod prices;
 pub mod prompts;
 pub mod providers;
 pub mod proxy_limits;
+pub mod proxy_packs;
 pub mod proxy_requests;
 pub mod receiver_secrets;
 pub mod receivers;

@@ -1,79 +1,121 @@
-//! Requests of the proxy: what is under way, and the whole story of each one that ended.
+//! Requests of the proxy that are under way or not settled, a row each; and where to find any
+//! request's story, of these or of those that ended (`proxy_packs`).
 
-use domain::id::RequestId;
+use domain::id::{RequestId, Ulid};
 use domain::place::EnvNo;
+use domain::proxy::story::{Packed, Status, Story};
 use domain::scope::Scope;
-use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Read;
 use crate::error::Error;
+use crate::proxy_packs::{self, Ended, Newest, Shelf};
 use crate::tx::Write;
-use crate::value::{Key, Millis, signed, unsigned};
+use crate::value::{Key, signed, unsigned};
 
-/// The state in which a request may still be settled.
-pub const OPEN: &str = "open";
-/// It has ended, and what it costs is still to be taken from its lease.
-pub const UNSETTLED: &str = "unsettled";
-
-/// A request as stored; `story` is JSON.
-#[derive(Clone, Debug)]
-pub struct StoredRequest {
-    pub id: RequestId,
-    pub paywall: i64,
-    pub wallet: i64,
-    pub state: &'static str,
-    pub started_at: Timestamp,
-    /// Output tokens that were counted at the last checkpoint.
-    pub counted: u64,
-    pub story: String,
+/// What may still happen to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It may be settled.
+    Open,
+    /// It has ended, and what it costs is still to be taken from its lease.
+    Unsettled,
+    /// Nothing is to come, and its story never changes again. `known`: it was stored before, as
+    /// one of the others.
+    Ended { known: bool },
 }
 
-const COLUMNS: &str = "id, paywall, wallet, state, started_at, counted, story";
+/// A request to be stored as it is now.
+#[derive(Clone, Debug)]
+pub struct Noted {
+    paywall: i64,
+    wallet: i64,
+    standing: Standing,
+    id: RequestId,
+    story: Packed,
+}
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredRequest> {
-    let state = match row.get_ref(3)?.as_str()? {
-        OPEN => OPEN,
-        UNSETTLED => UNSETTLED,
-        _ => ENDED,
-    };
+/// A request that is under way or not settled.
+#[derive(Clone, Debug)]
+pub struct StoredRequest {
+    pub paywall: i64,
+    pub wallet: i64,
+    /// `Open` or `Unsettled`.
+    pub standing: Standing,
+    /// Output tokens that were counted at the last checkpoint.
+    pub counted: u64,
+    pub story: Story,
+}
+
+impl Standing {
+    /// Of a request that is stored for the first time.
+    pub fn first(status: Status) -> Standing {
+        if status == Status::Open { Standing::Open } else { Standing::Ended { known: false } }
+    }
+}
+
+impl Noted {
+    /// `of` are the numbers of paywall and wallet.
+    pub fn new((paywall, wallet): (i64, i64), standing: Standing, story: &Story) -> Noted {
+        Noted { paywall, wallet, standing, id: story.request_id, story: story.pack() }
+    }
+}
+
+const COLUMNS: &str = "id, paywall, wallet, unsettled, counted, story";
+
+fn from_row(row: &Row<'_>) -> Result<StoredRequest, Error> {
+    let id = RequestId(row.get::<_, Key>(0)?.0);
+    let bytes = row.get_ref(5)?.as_blob().map_err(rusqlite::Error::from)?;
+    let (story, wallet) = (proxy_packs::find(bytes, id), row.get(2)?);
+    let corrupt = || Error::corrupt("proxy_requests", wallet, format!("{id} is broken"));
     Ok(StoredRequest {
-        id: RequestId(row.get::<_, Key>(0)?.0),
         paywall: row.get(1)?,
-        wallet: row.get(2)?,
-        state,
-        started_at: row.get::<_, Millis>(4)?.0,
-        counted: unsigned(row.get(5)?),
-        story: row.get(6)?,
+        wallet,
+        standing: if row.get(3)? { Standing::Unsettled } else { Standing::Open },
+        counted: unsigned(row.get(4)?),
+        story: story.ok_or_else(corrupt)?,
     })
 }
 
-/// Nothing is to come.
-pub const ENDED: &str = "ended";
-
 /// Writes requests as they are now, new or known. What was counted stays.
-pub(crate) fn save(
-    connection: &Connection,
-    requests: &[(EnvNo, StoredRequest)],
-) -> Result<(), Error> {
+pub(crate) fn save(connection: &Connection, requests: Vec<(EnvNo, Noted)>) -> Result<(), Error> {
+    let mut ended = Vec::new();
+    for (env, request) in requests {
+        let Standing::Ended { known } = request.standing else {
+            save_open(connection, env, &request)?;
+            continue;
+        };
+        if known {
+            delete(connection, env, &request)?;
+        }
+        let Noted { paywall, id, story, .. } = request;
+        ended.push(Ended { env, paywall, id, story });
+    }
+    proxy_packs::append(connection, ended)
+}
+
+fn save_open(connection: &Connection, env: EnvNo, request: &Noted) -> Result<(), Error> {
     let mut upsert = connection.prepare_cached(
-        "INSERT INTO proxy_requests (id, env, paywall, wallet, state, started_at, counted, story)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT (env, paywall, id) DO UPDATE SET state = excluded.state,
+        "INSERT INTO proxy_requests (env, paywall, id, wallet, unsettled, counted, story)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)
+         ON CONFLICT (env, paywall, id) DO UPDATE SET unsettled = excluded.unsettled,
             story = excluded.story",
     )?;
-    for (env, request) in requests {
-        upsert.execute(params![
-            Key(request.id.0),
-            env.get(),
-            request.paywall,
-            request.wallet,
-            request.state,
-            Millis(request.started_at),
-            signed(request.counted),
-            request.story,
-        ])?;
-    }
+    upsert.execute(params![
+        env.get(),
+        request.paywall,
+        Key(request.id.0),
+        request.wallet,
+        request.standing == Standing::Unsettled,
+        proxy_packs::pack([(request.id, &request.story)]),
+    ])?;
+    Ok(())
+}
+
+fn delete(connection: &Connection, env: EnvNo, request: &Noted) -> Result<(), Error> {
+    let mut delete = connection
+        .prepare_cached("DELETE FROM proxy_requests WHERE env = ?1 AND paywall = ?2 AND id = ?3")?;
+    delete.execute(params![env.get(), request.paywall, Key(request.id.0)])?;
     Ok(())
 }
 
@@ -88,14 +130,14 @@ pub fn checkpoint(
         .connection
         .prepare_cached(
             "UPDATE proxy_requests SET counted = ?4
-             WHERE env = ?1 AND paywall = ?2 AND id = ?3 AND state = 'open'",
+             WHERE env = ?1 AND paywall = ?2 AND id = ?3 AND unsettled = 0",
         )?
         .execute(params![scope.env.get(), paywall, Key(id.0), signed(counted)])?;
     Ok(())
 }
 
-/// A request of a paywall.
-pub fn find(
+/// A request of a paywall, if it is under way or not settled.
+pub fn find_open(
     read: Read<'_>,
     scope: &Scope,
     (paywall, id): (i64, RequestId),
@@ -104,24 +146,31 @@ pub fn find(
         "SELECT {COLUMNS} FROM proxy_requests WHERE env = ?1 AND paywall = ?2 AND id = ?3"
     ))?;
     let values = params![scope.env.get(), paywall, Key(id.0)];
-    Ok(select.query_row(values, from_row).optional()?)
+    Ok(select.query_row(values, |row| Ok(from_row(row))).optional()?.transpose()?)
+}
+
+/// The story of any request of a paywall.
+pub fn find(
+    read: Read<'_>,
+    scope: &Scope,
+    request: (i64, RequestId),
+) -> Result<Option<Story>, Error> {
+    Shelf::default().find(read, scope, request)
 }
 
 /// Requests that nobody ended yet, and those that are not settled.
 pub fn open(read: Read<'_>, scope: &Scope) -> Result<Vec<StoredRequest>, Error> {
     let mut select = read.connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM proxy_requests
-         WHERE env = ?1 AND state IN ('open', 'unsettled') ORDER BY no"
+        "SELECT {COLUMNS} FROM proxy_requests WHERE env = ?1 ORDER BY paywall, id"
     ))?;
-    let rows = select.query_map([scope.env.get()], from_row)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let rows = select.query_map([scope.env.get()], |row| Ok(from_row(row)))?;
+    rows.map(|row| row?).collect()
 }
 
 /// Requests of a wallet that are under way.
 pub fn count_open(read: Read<'_>, scope: &Scope, wallet: i64) -> Result<u64, Error> {
     let mut select = read.connection.prepare_cached(
-        "SELECT COUNT(*) FROM proxy_requests
-         WHERE env = ?1 AND wallet = ?2 AND state IN ('open', 'unsettled') AND state = 'open'",
+        "SELECT COUNT(*) FROM proxy_requests WHERE env = ?1 AND wallet = ?2 AND unsettled = 0",
     )?;
     Ok(unsigned(select.query_row([i64::from(scope.env.get()), wallet], |row| row.get(0))?))
 }
@@ -132,12 +181,16 @@ pub fn page(
     scope: &Scope,
     paywall: i64,
     (before, limit): (Option<RequestId>, u32),
-) -> Result<Vec<StoredRequest>, Error> {
+) -> Result<Vec<Story>, Error> {
+    let before = before.unwrap_or(RequestId(Ulid(u128::MAX)));
+    let mut newest = Newest::new(before, limit);
     let mut select = read.connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM proxy_requests
-         WHERE env = ?1 AND paywall = ?2 AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4"
+         WHERE env = ?1 AND paywall = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4"
     ))?;
-    let before = before.map(|id| Key(id.0));
-    let rows = select.query_map(params![scope.env.get(), paywall, before, limit], from_row)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let values = params![scope.env.get(), paywall, Key(before.0), limit];
+    for row in select.query_map(values, |row| Ok(from_row(row)))? {
+        newest.add(row??.story);
+    }
+    proxy_packs::page(read, scope, paywall, newest)
 }

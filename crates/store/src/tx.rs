@@ -22,7 +22,7 @@ use crate::desk::{Desk, EnvDesk};
 use crate::entries;
 use crate::error::Error;
 use crate::idempotency::{Worked, fingerprint};
-use crate::proxy_requests::StoredRequest;
+use crate::proxy_requests::Noted;
 
 pub struct Tx<'w> {
     pub(crate) connection: &'w Connection,
@@ -203,7 +203,7 @@ impl Tx<'_> {
     }
 
     /// Stores a proxied request as it is now. A light command may.
-    pub fn save_request(&mut self, request: StoredRequest) {
+    pub fn save_request(&mut self, request: Noted) {
         self.desk.requests.push((self.scope.env, request));
     }
 

@@ -68,6 +68,11 @@ impl Scene {
         Scene::ALL.into_iter().find(|scene| scene.code() == code)
     }
 
+    /// The scene that an event tells.
+    pub fn of(kind: EventType) -> Option<Scene> {
+        Scene::ALL.into_iter().find(|scene| scene.event() == kind)
+    }
+
     pub const fn event(self) -> EventType {
         match self {
             Scene::Started => EventType::PAYWALL_PROXY_REQUEST_STARTED,

@@ -1,10 +1,10 @@
 //! The story of one request: everything that explains what it cost, or why it was refused. Stored
-//! as JSON with the request and shown to the owner as it is. Prompts and answers are never in it.
+//! in a few bytes (`packed`) and shown to the owner as JSON. Prompts and answers are never in it.
 //!
 //! It is also the record of the request's events (`event::story`), so what an event tells is
 //! written once and never changed.
 
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 
 use super::estimate::Estimate;
 use super::hold::{Clamped, Hold};
@@ -15,10 +15,15 @@ use crate::currency::Currency;
 use crate::id::{CustomerId, HoldId, PaywallId, RequestId, SettlementId, TransactionId};
 use crate::paywall::SettlementMode;
 use crate::time::Timestamp;
+use crate::webhook::catalogue::EventType;
+
+mod packed;
+
+pub use packed::Packed;
 
 const COUNTED: &str = "counted";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Open,
@@ -28,7 +33,7 @@ pub enum Status {
     Blocked,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Story {
     pub request_id: RequestId,
@@ -42,71 +47,72 @@ pub struct Story {
     pub settlement: SettlementMode,
     #[serde(with = "crate::paywall::upper_case")]
     pub currency: Currency,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     pub started_at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
     /// The rule that refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit_source: Option<String>,
     /// Price row and settings in force when the hold was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Tariff>,
     pub pricing: Pricing,
     pub decimals: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldStory>,
     /// It was told that a charge would follow, and what was held then.
     pub deferred: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub deferred_amount: Option<Amount>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageStory>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub charge: Option<ChargeStory>,
     /// What it came to, until a batch charges it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub due: Option<Bill>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
     pub cut: bool,
     /// `client` or `shutdown`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub canceled_by: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
     /// Types of its events, in order.
-    pub events: Vec<String>,
+    #[serde(serialize_with = "names")]
+    pub events: Vec<EventType>,
 }
 
 /// What was reserved, and on which figures.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HoldStory {
     pub amount: Amount,
     pub hold_ids: Vec<HoldId>,
     pub prompt_tokens: u64,
     pub output_tokens: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sent_cap: Option<u64>,
     /// Why the output was shortened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub clamped: Option<Clamped>,
     pub affordable_tokens: u64,
     pub estimate: Estimate,
 }
 
 /// Tokens by class, and whose count it is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageStory {
     /// `provider` or `counted`.
@@ -114,11 +120,11 @@ pub struct UsageStory {
     pub prompt_tokens: u64,
     pub completion_tokens: u64,
     pub tokens: Quantities,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub provider_cost: Option<Price>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChargeStory {
     /// What the provider takes.
@@ -133,10 +139,8 @@ pub struct ChargeStory {
     pub parts: Vec<Part>,
 }
 
-impl Story {
-    pub fn text(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
-    }
+fn names<S: Serializer>(events: &[EventType], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(events.iter().map(|kind| kind.name()))
 }
 
 impl HoldStory {

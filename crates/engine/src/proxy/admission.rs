@@ -20,12 +20,11 @@ use domain::time::{SECOND_MS, Timestamp};
 use domain::webhook::catalogue::EventType;
 use parking_lot::Mutex;
 use store::Tx;
-use store::proxy_requests::StoredRequest;
+use store::proxy_requests::{Noted, Standing};
 
 use super::aim::{Aim, aim};
 use super::leases::Leased;
 use super::limits::{self, Counted, Passed};
-use super::reckoning::state;
 use super::telling::Teller;
 use super::{Admission, Blocked, Call, Changing, Target, Ticket};
 use crate::blocks::{self, Caller};
@@ -273,7 +272,7 @@ fn let_in(
     limits::spend(tx, counted, (yes.hold.amount, now))?;
     story.hold = Some(HoldStory::of(&yes.hold, place.hold_id(now)));
     teller(asked, &mut story).scenes(tx, &[Scene::Started])?;
-    tx.save_request(stored(call, asked.sight.wallet, &story));
+    tx.save_request(noted(call, asked.sight.wallet, &story));
     let remaining = yes.passed.and_then(|passed| passed.remaining);
     let changing = Changing { story, holds: vec![place], told: true, settled: None };
     Ok(admitted((asked, target), (yes.hold, remaining), changing, None))
@@ -318,16 +317,8 @@ pub(super) fn reserve(
     Ok(held.ok_or_else(|| Error::not_found("wallet"))??)
 }
 
-pub(super) fn stored(call: &Call, wallet: i64, story: &Story) -> StoredRequest {
-    StoredRequest {
-        id: story.request_id,
-        paywall: call.paywall.no,
-        wallet,
-        state: state(story.status),
-        started_at: story.started_at,
-        counted: 0,
-        story: story.text(),
-    }
+pub(super) fn noted(call: &Call, wallet: i64, story: &Story) -> Noted {
+    Noted::new((call.paywall.no, wallet), Standing::first(story.status), story)
 }
 
 /// Tells why, hands out the link, and ends the request.
@@ -351,7 +342,7 @@ fn block(tx: &mut Tx<'_>, asked: &Asked, spare: &SpareToken, no: &No) -> Result<
             (data.maybe("limitSource", source), named.subject())
         })?;
     }
-    tx.save_request(stored(&asked.call, asked.sight.wallet, &story));
+    tx.save_request(noted(&asked.call, asked.sight.wallet, &story));
     Ok(Admission::Blocked(Box::new(blocked)))
 }
 

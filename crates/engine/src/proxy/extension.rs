@@ -11,7 +11,7 @@ use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
 use store::{Tx, proxy_requests};
 
-use super::admission::{estimate, funds, hold_ask, reserve, stored};
+use super::admission::{estimate, funds, hold_ask, noted, reserve};
 use super::limits::{self, Counted};
 use super::telling::Teller;
 use super::{Changing, Ticket};
@@ -257,5 +257,5 @@ fn teller<'t>(ticket: &'t Ticket, changing: &'t mut Changing) -> Teller<'t> {
 }
 
 fn save(tx: &mut Tx<'_>, ticket: &Ticket, changing: &Changing) {
-    tx.save_request(stored(&ticket.call, ticket.sight.wallet, &changing.story));
+    tx.save_request(noted(&ticket.call, ticket.sight.wallet, &changing.story));
 }

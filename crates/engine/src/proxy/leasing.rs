@@ -15,7 +15,7 @@ use domain::scope::Scope;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use store::Tx;
-use store::proxy_requests::{ENDED, StoredRequest, UNSETTLED};
+use store::proxy_requests::{Noted, Standing};
 
 use super::admission::{Asked, admitted, begun};
 use super::leases::{Due, Ended, Granted, Leased};
@@ -132,20 +132,14 @@ impl Engine {
         ended: &mut Ended,
         (reply, settled): (Option<Keeping>, Settled),
     ) -> Result<(), Error> {
+        let standing =
+            if ended.used.is_some() { Standing::Unsettled } else { ended.last_standing() };
         let story = &ended.story;
         let lines: Vec<Line> = std::mem::take(&mut ended.scenes)
             .into_iter()
             .map(|scene| Line { scene, request: story.request_id })
             .collect();
-        let row = StoredRequest {
-            id: story.request_id,
-            paywall: ticket.call.paywall.no,
-            wallet: ticket.sight.wallet,
-            state: if ended.used.is_some() { UNSETTLED } else { ENDED },
-            started_at: story.started_at,
-            counted: 0,
-            story: story.text(),
-        };
+        let row = Noted::new((ticket.call.paywall.no, ticket.sight.wallet), standing, story);
         let told = (ticket.call.paywall.no, ticket.call.paywall.paywall.id);
         let (customer, cause) = (ticket.sight.customer, ended.cause.clone());
         let scenes: Vec<Scene> = lines.iter().map(|line| line.scene).collect();
@@ -275,5 +269,5 @@ impl Engine {
 
 /// Notes in the story what is told of it.
 fn note(story: &mut Story, scenes: &[Scene]) {
-    story.events.extend(scenes.iter().map(|scene| scene.event().name().to_owned()));
+    story.events.extend(scenes.iter().map(|scene| scene.event()));
 }

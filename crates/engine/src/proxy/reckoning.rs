@@ -9,7 +9,6 @@ use domain::proxy::story::{ChargeStory, Status, Story, UsageStory};
 use domain::proxy::vector::{Class, Quantities};
 use domain::proxy::{Bill, Price, Served};
 use domain::time::Timestamp;
-use store::proxy_requests::{ENDED, OPEN};
 
 use super::{End, Outcome};
 use domain::place::Place;
@@ -123,10 +122,6 @@ pub(super) const fn last_scene(outcome: &Outcome) -> Scene {
         Outcome::Canceled { .. } => Scene::Canceled,
         Outcome::Failed { .. } => Scene::Failed,
     }
-}
-
-pub(super) fn state(status: Status) -> &'static str {
-    if status == Status::Open { OPEN } else { ENDED }
 }
 
 /// The ledger's word for what the request moves.

@@ -12,7 +12,7 @@ use domain::proxy::story::Story;
 use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
 use store::Tx;
-use store::proxy_requests::{self, StoredRequest};
+use store::proxy_requests::{self, Standing, StoredRequest};
 
 use super::leases::Ended;
 use super::reckoning::{Used, finish};
@@ -33,8 +33,8 @@ impl Engine {
         let mut leased: BTreeMap<(i64, i64), Vec<StoredRequest>> = BTreeMap::new();
         let mut ended = 0;
         for row in open {
-            let (paywall, wallet, id) = (row.paywall, row.wallet, row.id);
-            if parse(&row.story).is_ok_and(|story| story.settlement == SettlementMode::Lease) {
+            let (paywall, wallet, id) = (row.paywall, row.wallet, row.story.request_id);
+            if row.story.settlement == SettlementMode::Lease {
                 leased.entry((paywall, wallet)).or_default().push(row);
                 continue;
             }
@@ -62,8 +62,7 @@ impl Engine {
     ) -> Result<Vec<Story>, Error> {
         self.read_now(|read| {
             let paywall = crate::paywalls::find(read, scope, paywall)?;
-            let rows = proxy_requests::page(read, scope, paywall.no, page)?;
-            rows.iter().map(|row| parse(&row.story)).collect()
+            Ok(proxy_requests::page(read, scope, paywall.no, page)?)
         })
     }
 
@@ -76,26 +75,21 @@ impl Engine {
         self.read_now(|read| {
             let paywall = crate::paywalls::find(read, scope, paywall)?;
             let found = proxy_requests::find(read, scope, (paywall.no, request))?;
-            parse(&found.ok_or_else(|| Error::not_found("request"))?.story)
+            found.ok_or_else(|| Error::not_found("request"))
         })
     }
 }
 
-fn parse(story: &str) -> Result<Story, Error> {
-    serde_json::from_str(story).map_err(|_| Error::operation("the story of a request is broken"))
-}
-
 fn recover(tx: &mut Tx<'_>, key: (i64, domain::id::RequestId)) -> Result<(), Error> {
     let scope = tx.scope();
-    let Some(stored) = proxy_requests::find(tx.read()?, &scope, key)? else { return Ok(()) };
-    if stored.state != proxy_requests::OPEN {
+    let stored = proxy_requests::find_open(tx.read()?, &scope, key)?;
+    let Some(mut stored) = stored.filter(|stored| stored.standing == Standing::Open) else {
         return Ok(());
-    }
-    let mut story = parse(&stored.story)?;
+    };
     let found = store::paywalls::find_by_no(tx.read()?, &scope, stored.paywall)?;
     let paywall = found.ok_or_else(|| Error::not_found("paywall"))?;
-    let holds: Vec<Place> =
-        story.hold.iter().flat_map(|hold| hold.hold_ids.iter().map(|id| id.place())).collect();
+    let held = stored.story.hold.iter().flat_map(|hold| &hold.hold_ids);
+    let holds: Vec<Place> = held.map(|id| id.place()).collect();
     let cause = Cause { request: Some(key.1), ..Cause::schedule() };
     let request = Ending {
         paywall: &paywall.paywall,
@@ -105,7 +99,7 @@ fn recover(tx: &mut Tx<'_>, key: (i64, domain::id::RequestId)) -> Result<(), Err
         cause: &cause,
     };
     let end = node_lost(&stored, tx.now());
-    settle(tx, &request, &mut story, &end)?;
+    settle(tx, &request, &mut stored.story, &end)?;
     Ok(())
 }
 
@@ -118,7 +112,7 @@ fn node_lost(stored: &StoredRequest, now: Timestamp) -> End {
         model: None,
         service_tier: None,
         finish_reason: None,
-        latency_ms: u64::try_from(now.millis() - stored.started_at.millis()).unwrap_or(0),
+        latency_ms: u64::try_from(now.millis() - stored.story.started_at.millis()).unwrap_or(0),
         upstream_status: None,
         reply: None,
     }
@@ -134,7 +128,7 @@ fn recover_lease(
     let scope = tx.scope();
     let stored = store::paywalls::find_by_no(tx.read()?, &scope, paywall)?;
     let stored = Arc::new(stored.ok_or_else(|| Error::not_found("paywall"))?);
-    let mut ended = rows.iter().map(|row| lost(row, tx.now())).collect::<Result<Vec<_>, _>>()?;
+    let mut ended: Vec<Ended> = rows.iter().map(|row| lost(row, tx.now())).collect();
     let Some(first) = ended.first() else { return Ok(()) };
     let (customer, user) = (first.story.wallet_user_id, first.story.external_user_id.clone());
     let holds = tx.account_at_rest(wallet, |account, _| {
@@ -154,18 +148,18 @@ fn recover_lease(
 }
 
 /// A request as the lost process left it.
-fn lost(row: &StoredRequest, now: Timestamp) -> Result<Ended, Error> {
-    let mut story = parse(&row.story)?;
-    let cause = Cause { request: Some(row.id), ..Cause::schedule() };
-    if row.state == proxy_requests::UNSETTLED {
+fn lost(row: &StoredRequest, now: Timestamp) -> Ended {
+    let mut story = row.story.clone();
+    let cause = Cause { request: Some(story.request_id), ..Cause::schedule() };
+    if row.standing == Standing::Unsettled {
         let used = Used::due(&story);
-        return Ok(Ended { story, used, cause, scenes: Vec::new() });
+        return Ended { story, used, cause, scenes: Vec::new() };
     }
     let end = node_lost(row, now);
     let used = Used::of(&story, &end);
     finish(&mut story, &end, now);
     story.usage = Some(used.story());
     let last = Scene::Failed;
-    story.events.push(last.event().name().to_owned());
-    Ok(Ended { story, used: Some(used), cause, scenes: vec![last] })
+    story.events.push(last.event());
+    Ended { story, used: Some(used), cause, scenes: vec![last] }
 }

@@ -18,7 +18,7 @@ use domain::webhook::catalogue::EventType;
 use parking_lot::Mutex;
 use store::Tx;
 use store::paywalls::Stored as StoredPaywall;
-use store::proxy_requests::{ENDED, StoredRequest};
+use store::proxy_requests::{Noted, Standing};
 
 use super::Ticket;
 use super::admission::{Asked, fitting, funds};
@@ -214,26 +214,29 @@ pub(super) fn settle_together(
     } else {
         Some(collect(tx, of, &prices)?)
     };
-    for one in ended.iter_mut() {
-        tell_end(tx, of, one)?;
-    }
+    tell_ends(tx, of, ended)?;
     if let Some((collected, at)) = paid {
         note_charges(ended, &prices, (collected, at));
         tell_charges(tx, of, ended, (collected, at))?;
     }
-    for one in ended {
-        let story = &one.story;
-        tx.save_request(StoredRequest {
-            id: story.request_id,
-            paywall: of.paywall.no,
-            wallet: of.sight.wallet,
-            state: ENDED,
-            started_at: story.started_at,
-            counted: 0,
-            story: story.text(),
-        });
+    let of = (of.paywall.no, of.sight.wallet);
+    for one in ended.iter().filter(|one| one.is_unwritten()) {
+        tx.save_request(Noted::new(of, one.last_standing(), &one.story));
     }
     Ok(())
+}
+
+impl Ended {
+    /// Its last words are not stored yet. A request that costs nothing may have had them when it
+    /// ended.
+    fn is_unwritten(&self) -> bool {
+        self.used.is_some() || !self.scenes.is_empty()
+    }
+
+    /// A request whose beginning is told was stored with it.
+    pub(super) fn last_standing(&self) -> Standing {
+        Standing::Ended { known: self.scenes.first() != Some(&Scene::Started) }
+    }
 }
 
 fn free(tx: &mut Tx<'_>, of: &Renewing) -> Result<(), Error> {
@@ -264,23 +267,34 @@ fn note_charges(ended: &mut [Ended], prices: &[Amount], (paid, at): (Collected, 
         let uncollected = used.bill.amount - parts.next().unwrap_or_default();
         one.story.charge = Some(used.charge(&one.story, (paid.place, at), uncollected));
         one.story.due = None;
-        let told = Scene::Charged.event().name();
+        let told = Scene::Charged.event();
         // The work may run twice.
-        if one.story.events.last().is_none_or(|last| last != told) {
-            one.story.events.push(told.to_owned());
+        if one.story.events.last() != Some(&told) {
+            one.story.events.push(told);
         }
     }
 }
 
-/// What of a request was not told when it ended.
-fn tell_end(tx: &mut Tx<'_>, of: &Renewing, one: &mut Ended) -> Result<(), Error> {
-    if one.scenes.is_empty() {
-        return Ok(());
-    }
-    let request = one.story.request_id;
-    let lines = one.scenes.iter().map(|&scene| Line { scene, request }).collect();
+/// What of the requests was not told when they ended: a chapter for all that one actor caused.
+fn tell_ends(tx: &mut Tx<'_>, of: &Renewing, ended: &[Ended]) -> Result<(), Error> {
     let paywall = (of.paywall.no, of.paywall.paywall.id);
-    Ok(tx.tell_chapter(paywall, of.sight.customer, &one.cause, (lines, None))?)
+    for alike in ended.chunk_by(|one, next| is_alike(&one.cause, &next.cause)) {
+        let lines: Vec<Line> = alike.iter().flat_map(untold).collect();
+        if let (Some(first), false) = (alike.first(), lines.is_empty()) {
+            tx.tell_chapter(paywall, of.sight.customer, &first.cause, (lines, None))?;
+        }
+    }
+    Ok(())
+}
+
+fn untold(one: &Ended) -> impl Iterator<Item = Line> {
+    let request = one.story.request_id;
+    one.scenes.iter().map(move |&scene| Line { scene, request })
+}
+
+/// But for the request, which each line names.
+fn is_alike(one: &Cause, other: &Cause) -> bool {
+    (&one.actor, &one.idempotency_key) == (&other.actor, &other.idempotency_key)
 }
 
 fn tell_charges(

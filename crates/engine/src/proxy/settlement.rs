@@ -10,15 +10,15 @@ use domain::ledger::usage::{self, Collected, UsageCharge};
 use domain::paywall::Paywall;
 use domain::place::Place;
 use domain::proxy::chapter::Scene;
-use domain::proxy::story::Story;
+use domain::proxy::story::{Status, Story, UsageStory};
 use domain::scope::Cause;
 use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
 use store::Tx;
-use store::proxy_requests::{self, OPEN, StoredRequest};
+use store::proxy_requests::{self, Noted, Standing};
 
 use super::limits::{self, Counted};
-use super::reckoning::{self, Used, details, finish, held, is_charged, last_scene};
+use super::reckoning::{Used, details, finish, held, is_charged, last_scene};
 use super::telling::Teller;
 use super::{Changing, End, Outcome, Settled, Ticket, replay};
 use crate::error::Error;
@@ -73,16 +73,8 @@ pub(super) struct Ending<'e> {
 }
 
 impl Ending<'_> {
-    fn stored(&self, story: &Story) -> StoredRequest {
-        StoredRequest {
-            id: story.request_id,
-            paywall: self.paywall_no,
-            wallet: self.wallet,
-            state: reckoning::state(story.status),
-            started_at: story.started_at,
-            counted: 0,
-            story: story.text(),
-        }
+    fn noted(&self, story: &Story) -> Noted {
+        Noted::new((self.paywall_no, self.wallet), Standing::Ended { known: true }, story)
     }
 }
 
@@ -108,7 +100,7 @@ pub(super) fn settle(
     let (scope, key) = (tx.scope(), (request.paywall_no, story.request_id));
     let stored = proxy_requests::find(tx.read()?, &scope, key)?;
     let stored = stored.ok_or_else(|| Error::not_found("request"))?;
-    if stored.state != OPEN {
+    if stored.status != Status::Open {
         return settled_before(tx, request, &stored);
     }
     finish_request(tx, request, story, end)
@@ -145,7 +137,7 @@ fn finish_request(
     let taken = collected.map_or(Amount::ZERO, |collected| collected.taken);
     limits::spend(tx, counted, (taken - held, story.started_at))?;
     tell(tx, request, story, &end.outcome)?;
-    tx.save_request(request.stored(story));
+    tx.save_request(request.noted(story));
     Ok(Settled {
         amount: taken,
         available: available(tx, request.wallet)?,
@@ -226,17 +218,12 @@ fn available(tx: &mut Tx<'_>, wallet: i64) -> Result<Amount, Error> {
 }
 
 /// Somebody else ended it: nothing changes, and its own figures are told again.
-fn settled_before(
-    tx: &mut Tx<'_>,
-    request: &Ending<'_>,
-    stored: &StoredRequest,
-) -> Result<Settled, Error> {
-    let ended: Option<Story> = serde_json::from_str(&stored.story).ok();
-    let charge = ended.as_ref().and_then(|story| story.charge.as_ref());
+fn settled_before(tx: &mut Tx<'_>, request: &Ending<'_>, ended: &Story) -> Result<Settled, Error> {
+    let charge = ended.charge.as_ref();
     Ok(Settled {
         amount: charge.map(|charge| charge.amount - charge.uncollected).unwrap_or_default(),
         available: available(tx, request.wallet)?,
         activity: charge.map(|charge| charge.activity_id),
-        estimated: ended.and_then(|story| story.usage).is_some_and(|usage| usage.is_estimated()),
+        estimated: ended.usage.as_ref().is_some_and(UsageStory::is_estimated),
     })
 }

@@ -58,6 +58,6 @@ impl Teller<'_> {
 
     /// Notes an event that was told elsewhere.
     pub(super) fn note(&mut self, kind: EventType) {
-        self.story.events.push(kind.name().to_owned());
+        self.story.events.push(kind);
     }
 }

@@ -1,11 +1,11 @@
 //! Open lots in a few bytes, so that a charge of a usual wallet writes one row.
 //!
-//! Every number is a zigzag LEB128 integer of up to 128 bits; what may be absent is its value plus
-//! one, or zero. About 30 bytes a lot.
+//! About 30 bytes a lot; see `domain::packed`.
 
 use domain::amount::Amount;
 use domain::ledger::entry::Reason;
 use domain::ledger::lot::Lot;
+use domain::packed::{pull, pull_maybe, push, push_maybe, small};
 use domain::place::Place;
 use domain::time::Timestamp;
 
@@ -22,8 +22,8 @@ pub(super) fn write(lots: &[Lot]) -> Vec<u8> {
         ] {
             push(&mut bytes, number);
         }
-        push_maybe(&mut bytes, lot.priority);
-        push_maybe(&mut bytes, lot.expires_at.map(Timestamp::millis));
+        push_maybe(&mut bytes, lot.priority, push_whole);
+        push_maybe(&mut bytes, lot.expires_at.map(Timestamp::millis), push_whole);
     }
     bytes
 }
@@ -43,63 +43,17 @@ fn read_lot(rest: &mut &[u8]) -> Option<Lot> {
         original: Amount::from_nanos(pull(rest)?),
         remaining: Amount::from_nanos(pull(rest)?),
         held: Amount::from_nanos(pull(rest)?),
-        priority: pull_maybe(rest)?.value,
-        expires_at: pull_maybe(rest)?.value.map(Timestamp::from_millis),
+        priority: pull_maybe(rest, pull_whole)?,
+        expires_at: pull_maybe(rest, pull_whole)?.map(Timestamp::from_millis),
     })
 }
 
-pub(super) fn small(number: i128) -> Option<i64> {
-    i64::try_from(number).ok()
+fn push_whole(bytes: &mut Vec<u8>, number: i64) {
+    push(bytes, i128::from(number));
 }
 
-pub(super) fn push(bytes: &mut Vec<u8>, number: i128) {
-    let mut rest = ((number << 1) ^ (number >> 127)).cast_unsigned();
-    loop {
-        let low = (rest & 0x7F).to_le_bytes()[0];
-        rest >>= 7;
-        if rest == 0 {
-            bytes.push(low);
-            return;
-        }
-        bytes.push(low | 0x80);
-    }
-}
-
-pub(super) fn pull(rest: &mut &[u8]) -> Option<i128> {
-    let mut value: u128 = 0;
-    let mut shift = 0;
-    loop {
-        let (&byte, tail) = rest.split_first()?;
-        *rest = tail;
-        value |= u128::from(byte & 0x7F).checked_shl(shift)?;
-        if byte & 0x80 == 0 {
-            return Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed());
-        }
-        shift += 7;
-    }
-}
-
-fn push_maybe(bytes: &mut Vec<u8>, number: Option<i64>) {
-    match number {
-        None => bytes.push(0),
-        Some(number) => {
-            bytes.push(1);
-            push(bytes, i128::from(number));
-        }
-    }
-}
-
-/// What may be absent.
-struct Maybe {
-    value: Option<i64>,
-}
-
-/// `None` is an end of the bytes.
-fn pull_maybe(rest: &mut &[u8]) -> Option<Maybe> {
-    let (&there, tail) = rest.split_first()?;
-    *rest = tail;
-    let value = if there == 0 { None } else { Some(small(pull(rest)?)?) };
-    Some(Maybe { value })
+fn pull_whole(rest: &mut &[u8]) -> Option<i64> {
+    small(pull(rest)?)
 }
 
 #[cfg(test)]

@@ -2,10 +2,13 @@
 
 use domain::amount::Amount;
 use domain::ledger::Account;
+use domain::packed::{
+    pull, pull_maybe, pull_slice, pull_text, push, push_maybe, push_slice, push_text, small,
+};
 use domain::place::Place;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::packed::{self, pull, push, small};
+use super::packed;
 use super::{LOTS_IN_ROW_MAX, write_machine, write_topups};
 use crate::error::Error;
 use crate::value::{Money, signed, unsigned};
@@ -57,10 +60,10 @@ impl State {
         ] {
             push(bytes, number);
         }
-        push_maybe(bytes, self.last.map(|place| i128::from(place.raw())));
-        push_maybe(bytes, self.percent_base.map(Amount::nanos));
-        push_bytes(bytes, self.topups.as_deref().map(str::as_bytes));
-        push_bytes(bytes, self.lots.as_deref());
+        push_maybe(bytes, self.last.map(|place| i128::from(place.raw())), push);
+        push_maybe(bytes, self.percent_base.map(Amount::nanos), push);
+        push_maybe(bytes, self.topups.as_deref(), push_text);
+        push_maybe(bytes, self.lots.as_deref(), push_slice);
     }
 
     /// The next wallet and its state; `None` where the bytes are not what `pack` writes.
@@ -73,41 +76,13 @@ impl State {
             entries: u64::try_from(pull(rest)?).ok()?,
             machines: small(pull(rest)?)?,
             stopped: pull(rest)? != 0,
-            last: pull_maybe(rest)?.map(small).map(Option::unwrap_or_default).map(Place::from_raw),
-            percent_base: pull_maybe(rest)?.map(Amount::from_nanos),
-            topups: pull_bytes(rest)?.and_then(|bytes| String::from_utf8(bytes).ok()),
-            lots: pull_bytes(rest)?,
+            last: pull_maybe(rest, |rest| small(pull(rest)?))?.map(Place::from_raw),
+            percent_base: pull_maybe(rest, pull)?.map(Amount::from_nanos),
+            topups: pull_maybe(rest, pull_text)?,
+            lots: pull_maybe(rest, pull_slice)?.map(<[u8]>::to_vec),
         };
         Some((wallet, state))
     }
-}
-
-fn push_maybe(bytes: &mut Vec<u8>, number: Option<i128>) {
-    bytes.push(u8::from(number.is_some()));
-    if let Some(number) = number {
-        push(bytes, number);
-    }
-}
-
-/// `Some(None)` is a number that is absent.
-#[expect(clippy::option_option, reason = "the outer one is the end of the bytes")]
-fn pull_maybe(rest: &mut &[u8]) -> Option<Option<i128>> {
-    let (&there, tail) = rest.split_first()?;
-    *rest = tail;
-    if there == 0 { Some(None) } else { pull(rest).map(Some) }
-}
-
-fn push_bytes(bytes: &mut Vec<u8>, part: Option<&[u8]>) {
-    push_maybe(bytes, part.map(|part| part.len() as i128));
-    bytes.extend_from_slice(part.unwrap_or_default());
-}
-
-#[expect(clippy::option_option, reason = "the outer one is the end of the bytes")]
-fn pull_bytes(rest: &mut &[u8]) -> Option<Option<Vec<u8>>> {
-    let Some(length) = pull_maybe(rest)? else { return Some(None) };
-    let (part, tail) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-    *rest = tail;
-    Some(Some(part.to_vec()))
 }
 
 pub(crate) fn read_row(connection: &Connection, wallet: i64) -> Result<Option<State>, Error> {

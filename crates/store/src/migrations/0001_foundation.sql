@@ -235,14 +235,18 @@ CREATE TABLE idempotency_runs (
 CREATE TABLE idempotency_filters (
   generation INTEGER PRIMARY KEY, bits BLOB NOT NULL, marks TEXT NOT NULL);
 
--- Requests of the proxy, with their whole story; only the open ones may still be settled.
+-- Requests of the proxy that are under way or not settled. A story is a pack of one.
 CREATE TABLE proxy_requests (
-  no INTEGER PRIMARY KEY, id BLOB NOT NULL, env INTEGER NOT NULL, paywall INTEGER NOT NULL,
-  wallet INTEGER NOT NULL, state TEXT NOT NULL, started_at INTEGER NOT NULL,
-  counted INTEGER NOT NULL, story TEXT NOT NULL);
-CREATE UNIQUE INDEX proxy_requests_by_paywall ON proxy_requests (env, paywall, id);
-CREATE INDEX proxy_requests_open ON proxy_requests (env, wallet)
-  WHERE state IN ('open', 'unsettled');
+  env INTEGER NOT NULL, paywall INTEGER NOT NULL, id BLOB NOT NULL, wallet INTEGER NOT NULL,
+  unsettled INTEGER NOT NULL, counted INTEGER NOT NULL, story BLOB NOT NULL,
+  PRIMARY KEY (env, paywall, id)) WITHOUT ROWID;
+CREATE INDEX proxy_requests_by_wallet ON proxy_requests (env, wallet) WHERE unsettled = 0;
+
+-- Those that ended: stories by the pack, with its first and last id. See `proxy_packs`.
+CREATE TABLE proxy_packs (
+  no INTEGER PRIMARY KEY, env INTEGER NOT NULL, paywall INTEGER NOT NULL, first BLOB NOT NULL,
+  last BLOB NOT NULL, stories BLOB NOT NULL);
+CREATE INDEX proxy_packs_by_id ON proxy_packs (env, paywall, last, first);
 
 -- Events of proxied requests: which scenes of which requests. Their stories say the rest.
 CREATE TABLE chapters (

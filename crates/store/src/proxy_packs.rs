@@ -1,0 +1,243 @@
+//! Stories of requests that ended, many in a row: all that one flush of the writer ends of a
+//! paywall. Terms that several have in common stand once in a pack.
+//!
+//! A pack is written once. No row and no index entry is written for a single request: a pack is
+//! found by its first and its last id, which lie so close together that few packs can hold an id.
+//!
+//! Layout: the number of terms and each of them; then each story in the order of ids: its id, which
+//! terms, its own part (`domain::proxy::story::Packed`).
+
+use std::collections::BTreeMap;
+
+use domain::id::{RequestId, Ulid};
+use domain::packed::{pull_count, pull_id, pull_slice, push_count, push_id, push_slice};
+use domain::place::EnvNo;
+use domain::proxy::story::{Packed, Story};
+use domain::scope::Scope;
+use rusqlite::{Connection, Row, params};
+
+use crate::database::Read;
+use crate::error::Error;
+use crate::proxy_requests;
+use crate::value::Key;
+
+/// Stories of one pack.
+const STORIES_MAX: usize = 64;
+/// From the first id of a pack to the last: one second.
+const SPAN_MAX: u128 = 1_000 << 80;
+
+pub(crate) struct Ended {
+    pub(crate) env: EnvNo,
+    pub(crate) paywall: i64,
+    pub(crate) id: RequestId,
+    pub(crate) story: Packed,
+}
+
+/// Writes what ended, in as few packs as the limits allow.
+pub(crate) fn append(connection: &Connection, mut ended: Vec<Ended>) -> Result<(), Error> {
+    ended.sort_unstable_by_key(|one| (one.env, one.paywall, one.id));
+    let mut rest = ended.as_slice();
+    while let Some(first) = rest.first() {
+        let fits = |one: &&Ended| {
+            (one.env, one.paywall) == (first.env, first.paywall)
+                && one.id.0.0 - first.id.0.0 <= SPAN_MAX
+        };
+        let count = rest.iter().take(STORIES_MAX).take_while(fits).count();
+        let (pack, others) = rest.split_at(count);
+        insert(connection, pack)?;
+        rest = others;
+    }
+    Ok(())
+}
+
+fn insert(connection: &Connection, ended: &[Ended]) -> Result<(), Error> {
+    let (Some(first), Some(last)) = (ended.first(), ended.last()) else { return Ok(()) };
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO proxy_packs (env, paywall, first, last, stories) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    insert.execute(params![
+        first.env.get(),
+        first.paywall,
+        Key(first.id.0),
+        Key(last.id.0),
+        pack(ended.iter().map(|one| (one.id, &one.story))),
+    ])?;
+    Ok(())
+}
+
+/// The bytes of a pack.
+pub(crate) fn pack<'p>(
+    stories: impl IntoIterator<Item = (RequestId, &'p Packed), IntoIter: Clone>,
+) -> Vec<u8> {
+    let stories = stories.into_iter();
+    let mut terms: Vec<&[u8]> = Vec::new();
+    for (_, story) in stories.clone() {
+        if !terms.contains(&story.terms.as_slice()) {
+            terms.push(&story.terms);
+        }
+    }
+    let mut bytes = Vec::new();
+    push_count(&mut bytes, terms.len() as u64);
+    terms.iter().for_each(|terms| push_slice(&mut bytes, terms));
+    for (id, story) in stories {
+        let place = terms.iter().position(|terms| *terms == story.terms);
+        push_id(&mut bytes, id.0);
+        push_count(&mut bytes, place.unwrap_or_default() as u64);
+        push_slice(&mut bytes, &story.own);
+    }
+    bytes
+}
+
+/// A pack as it is read.
+struct Pack<'b> {
+    terms: Vec<&'b [u8]>,
+    rest: &'b [u8],
+}
+
+impl<'b> Pack<'b> {
+    fn open(mut rest: &'b [u8]) -> Option<Pack<'b>> {
+        let count = pull_count(&mut rest)?;
+        let terms = (0..count).map(|_| pull_slice(&mut rest)).collect::<Option<_>>()?;
+        Some(Pack { terms, rest })
+    }
+
+    /// The next story: its id, its terms, its own part.
+    fn next(&mut self) -> Option<(RequestId, &'b [u8], &'b [u8])> {
+        let id = RequestId(pull_id(&mut self.rest)?);
+        let terms = usize::try_from(pull_count(&mut self.rest)?).ok()?;
+        Some((id, *self.terms.get(terms)?, pull_slice(&mut self.rest)?))
+    }
+}
+
+/// The story of a request, if the pack has it.
+pub(crate) fn find(pack: &[u8], id: RequestId) -> Option<Story> {
+    let mut pack = Pack::open(pack)?;
+    while let Some((one, terms, own)) = pack.next() {
+        if one == id {
+            return Story::unpack(id, terms, own);
+        }
+    }
+    None
+}
+
+/// Finds stories, and remembers the last pack: requests that are asked for together often ended
+/// together.
+#[derive(Default)]
+pub struct Shelf {
+    paywall: i64,
+    pack: Vec<u8>,
+}
+
+impl Shelf {
+    /// The story of any request of a paywall, ended or not.
+    pub fn find(
+        &mut self,
+        read: Read<'_>,
+        scope: &Scope,
+        (paywall, id): (i64, RequestId),
+    ) -> Result<Option<Story>, Error> {
+        if self.paywall == paywall
+            && let Some(story) = find(&self.pack, id)
+        {
+            return Ok(Some(story));
+        }
+        if let Some(open) = proxy_requests::find_open(read, scope, (paywall, id))? {
+            return Ok(Some(open.story));
+        }
+        self.find_pack(read, scope, (paywall, id))
+    }
+
+    fn find_pack(
+        &mut self,
+        read: Read<'_>,
+        scope: &Scope,
+        (paywall, id): (i64, RequestId),
+    ) -> Result<Option<Story>, Error> {
+        let mut select = read.connection.prepare_cached(
+            "SELECT stories FROM proxy_packs
+             WHERE env = ?1 AND paywall = ?2 AND last BETWEEN ?3 AND ?4 AND first <= ?3",
+        )?;
+        let values = params![scope.env.get(), paywall, Key(id.0), Key(after(id))];
+        let mut rows = select.query(values)?;
+        while let Some(row) = rows.next()? {
+            let pack = stories(row, 0)?;
+            if let Some(story) = find(pack, id) {
+                (self.paywall, self.pack) = (paywall, pack.to_vec());
+                return Ok(Some(story));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The latest end of a pack that holds an id.
+fn after(id: RequestId) -> Ulid {
+    Ulid(id.0.0.saturating_add(SPAN_MAX))
+}
+
+fn stories<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r [u8], Error> {
+    Ok(row.get_ref(column)?.as_blob().map_err(rusqlite::Error::from)?)
+}
+
+/// The newest requests of a page, of those that were shown to it.
+pub(crate) struct Newest {
+    before: RequestId,
+    most: usize,
+    found: BTreeMap<RequestId, Story>,
+}
+
+impl Newest {
+    /// The `limit` newest before a request.
+    pub(crate) fn new(before: RequestId, limit: u32) -> Newest {
+        Newest { before, most: limit as usize, found: BTreeMap::new() }
+    }
+
+    /// The page is full of newer ones.
+    fn is_past(&self, id: RequestId) -> bool {
+        let oldest = self.found.first_key_value().filter(|_| self.found.len() >= self.most);
+        oldest.is_some_and(|(oldest, _)| id < *oldest)
+    }
+
+    pub(crate) fn add(&mut self, story: Story) {
+        if story.request_id < self.before {
+            self.found.insert(story.request_id, story);
+        }
+        while self.found.len() > self.most {
+            self.found.pop_first();
+        }
+    }
+
+    fn add_pack(&mut self, pack: &[u8]) -> Option<()> {
+        let mut pack = Pack::open(pack)?;
+        while let Some((id, terms, own)) = pack.next() {
+            if id < self.before && !self.is_past(id) {
+                self.add(Story::unpack(id, terms, own)?);
+            }
+        }
+        pack.rest.is_empty().then_some(())
+    }
+}
+
+/// Completes a page with requests that ended.
+pub(crate) fn page(
+    read: Read<'_>,
+    scope: &Scope,
+    paywall: i64,
+    mut newest: Newest,
+) -> Result<Vec<Story>, Error> {
+    let mut select = read.connection.prepare_cached(
+        "SELECT no, last, stories FROM proxy_packs
+         WHERE env = ?1 AND paywall = ?2 AND last <= ?3 AND first < ?4 ORDER BY last DESC",
+    )?;
+    let (before, upto) = (Key(newest.before.0), Key(after(newest.before)));
+    let mut rows = select.query(params![scope.env.get(), paywall, upto, before])?;
+    while let Some(row) = rows.next()? {
+        // Every pack that follows is older still.
+        if newest.is_past(RequestId(row.get::<_, Key>(1)?.0)) {
+            break;
+        }
+        let broken = || Error::corrupt("proxy_packs", row.get(0).unwrap_or(0_i64), "it is broken");
+        newest.add_pack(stories(row, 2)?).ok_or_else(broken)?;
+    }
+    Ok(newest.found.into_values().rev().collect())
+}
