@@ -241,3 +241,109 @@ pub(crate) fn page(
     }
     Ok(newest.found.into_values().rev().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::id::{EnvironmentId, TenantId};
+    use domain::proxy::story::{Packed, Status, Story};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Database;
+    use crate::proxy_requests::{Noted, Standing};
+
+    const PAYWALL: i64 = 3;
+
+    fn scope() -> Scope {
+        let (environment, tenant) = (EnvironmentId::default(), TenantId::default());
+        Scope { env: EnvNo::new(1), environment, tenant, live: true }
+    }
+
+    /// A story of request `id` to model `model`.
+    fn story(id: u128, model: u8) -> Story {
+        let terms = [
+            &[1][..],
+            &[0; 16],
+            &[0, 0, 2, b'm' + model, 0, 6],
+            b"usd",
+            &[0, 0, 12, 0, 0, 0, 0, 0, 0],
+        ]
+        .concat();
+        let own = [&[1, 0][..], &[0; 16], &[0; 20]].concat();
+        Story::unpack(RequestId(Ulid(id)), &terms, &own).unwrap()
+    }
+
+    fn noted(story: &Story, standing: Standing) -> (EnvNo, Noted) {
+        (EnvNo::new(1), Noted::new((PAYWALL, 9), standing, story))
+    }
+
+    #[test]
+    fn terms_that_are_equal_stand_once_in_a_pack() {
+        let stories: Vec<Story> =
+            (1..=40).map(|id| story(id, u8::try_from(id % 2).unwrap())).collect();
+        let packed: Vec<Packed> = stories.iter().map(Story::pack).collect();
+        let ids = stories.iter().map(|story| story.request_id);
+        let bytes = pack(ids.zip(&packed));
+        let own: usize = packed.iter().map(|packed| packed.own.len() + 16 + 2).sum();
+        let terms = packed[0].terms.len() + packed[1].terms.len();
+        assert!(bytes.len() <= own + terms + 4, "{}", bytes.len());
+        for story in &stories {
+            let found = find(&bytes, story.request_id).unwrap();
+            assert_eq!(found.requested_model, story.requested_model);
+        }
+        assert!(find(&bytes, RequestId(Ulid(41))).is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(6))]
+        /// Whatever ended together, in whichever order: each request is found, and pages hold
+        /// exactly the newest ones.
+        #[test]
+        fn requests_are_found_by_id_and_paged_newest_first(
+            flushes in prop::collection::vec(prop::collection::vec((0..4_000_u128, any::<u16>(), 0..4_u8), 1..90), 1..8),
+            limit in 1..40_u32,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let database = Database::open(&folder.path().join("a.db"), true).unwrap();
+            let connection = database.connect_writer().unwrap();
+            let mut all = std::collections::BTreeSet::new();
+            for flush in flushes {
+                let mut rows = Vec::new();
+                for (ms, chance, fate) in flush {
+                    let id = ((1_795_000_000_000 + ms) << 80) | u128::from(chance);
+                    if !all.insert(RequestId(Ulid(id))) {
+                        continue;
+                    }
+                    let story = story(id, fate);
+                    match fate {
+                        0 => rows.push(noted(&story, Standing::Open)),
+                        1 => {
+                            rows.push(noted(&story, Standing::Unsettled));
+                            rows.push(noted(&story, Standing::Ended { known: true }));
+                        }
+                        _ => rows.push(noted(&story, Standing::Ended { known: false })),
+                    }
+                }
+                proxy_requests::save(&connection, rows).unwrap();
+            }
+            let (ids, mut before) = (all.iter().rev().copied().collect::<Vec<_>>(), None);
+            let mut paged = Vec::new();
+            loop {
+                let page = database.read(|read| {
+                    proxy_requests::page(read, &scope(), PAYWALL, (before, limit))
+                }).unwrap();
+                let Some(last) = page.last() else { break };
+                prop_assert!(page.len() <= limit as usize);
+                before = Some(last.request_id);
+                paged.extend(page.iter().map(|story| story.request_id));
+            }
+            prop_assert_eq!(&paged, &ids);
+            let find = |id| database.read(|read| proxy_requests::find(read, &scope(), (PAYWALL, id)));
+            for id in ids {
+                let found: Option<Story> = find(id).unwrap();
+                prop_assert_eq!(found.map(|story| (story.request_id, story.status)), Some((id, Status::Completed)));
+            }
+            prop_assert!(find(RequestId(Ulid(7))).unwrap().is_none());
+        }
+    }
+}
