@@ -109,7 +109,6 @@ pub fn push_maybe<T>(bytes: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&
 }
 
 /// `Some(None)` is a value that is absent.
-#[expect(clippy::option_option, reason = "the outer one is the end of the bytes")]
 pub fn pull_maybe<'b, T>(
     rest: &mut &'b [u8],
     read: impl FnOnce(&mut &'b [u8]) -> Option<T>,
@@ -131,8 +130,12 @@ mod tests {
             id in any::<u128>(),
         ) {
             let mut bytes = Vec::new();
-            numbers.iter().for_each(|number| push(&mut bytes, *number));
-            counts.iter().for_each(|count| push_count(&mut bytes, *count));
+            for number in &numbers {
+                push(&mut bytes, *number);
+            }
+            for count in &counts {
+                push_count(&mut bytes, *count);
+            }
             for text in &texts {
                 push_maybe(&mut bytes, text.as_deref(), push_text);
             }

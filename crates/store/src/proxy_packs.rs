@@ -78,7 +78,9 @@ pub(crate) fn pack<'p>(
     }
     let mut bytes = Vec::new();
     push_count(&mut bytes, terms.len() as u64);
-    terms.iter().for_each(|terms| push_slice(&mut bytes, terms));
+    for terms in &terms {
+        push_slice(&mut bytes, terms);
+    }
     for (id, story) in stories {
         let place = terms.iter().position(|terms| *terms == story.terms);
         push_id(&mut bytes, id.0);

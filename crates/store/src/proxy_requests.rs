@@ -146,7 +146,7 @@ pub fn find_open(
         "SELECT {COLUMNS} FROM proxy_requests WHERE env = ?1 AND paywall = ?2 AND id = ?3"
     ))?;
     let values = params![scope.env.get(), paywall, Key(id.0)];
-    Ok(select.query_row(values, |row| Ok(from_row(row))).optional()?.transpose()?)
+    select.query_row(values, |row| Ok(from_row(row))).optional()?.transpose()
 }
 
 /// The story of any request of a paywall.

@@ -143,7 +143,7 @@ fn pull_own(rest: &mut &[u8], terms: Story) -> Option<Story> {
     let external_user_id = pull_text(rest)?;
     let wallet_user_id = CustomerId(pull_id(rest)?);
     let started_at = pull_time(rest)?;
-    Some(Story {
+    Some(with_parts(Story {
         status,
         external_user_id,
         wallet_user_id,
@@ -165,8 +165,7 @@ fn pull_own(rest: &mut &[u8], terms: Story) -> Option<Story> {
         latency_ms: pull_maybe(rest, pull_count)?,
         events: pull_events(rest)?,
         ..terms
-    })
-    .map(with_parts)
+    }))
 }
 
 /// What was charged, class by class: what was used, at the prices of the row.
@@ -290,12 +289,11 @@ fn pull_bill(rest: &mut &[u8]) -> Option<Bill> {
 fn push_events(bytes: &mut Vec<u8>, events: &[EventType]) {
     push_count(bytes, events.len() as u64);
     for kind in events {
-        match Scene::of(*kind) {
-            Some(scene) => bytes.push(scene.code()),
-            None => {
-                bytes.push(0);
-                push_text(bytes, kind.name());
-            }
+        if let Some(scene) = Scene::of(*kind) {
+            bytes.push(scene.code());
+        } else {
+            bytes.push(0);
+            push_text(bytes, kind.name());
         }
     }
 }
@@ -383,7 +381,7 @@ fn pull_pricing(rest: &mut &[u8]) -> Option<Pricing> {
 }
 
 /// One of few, as its place in the list.
-fn push_code<T: PartialEq>(bytes: &mut Vec<u8>, all: &[T], one: T) {
+fn push_code<T: Copy + PartialEq>(bytes: &mut Vec<u8>, all: &[T], one: T) {
     let place = all.iter().position(|other| *other == one);
     bytes.push(place.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX));
 }
