@@ -1,6 +1,8 @@
 //! Reading JSON: types out of bytes, and numbers without a float on the way: a string, or a number
 //! whose text is exact.
 
+pub mod scan;
+
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -3,12 +3,11 @@
 //! The body itself is kept and passed on as it came (`edit`); nothing here judges a wallet.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::count::Text;
+use super::count::{Piece, Text};
 use super::measure::{Measure, each_element, each_member};
 use super::usage::Protocol;
-use crate::json;
+use crate::json::{self, scan};
 
 /// What a request asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,43 +60,43 @@ pub enum AskProblem {
 #[serde(default)]
 struct Body<'a> {
     #[serde(borrow)]
-    model: Option<&'a RawValue>,
+    model: Option<Piece<'a>>,
     #[serde(borrow)]
-    stream: Option<&'a RawValue>,
+    stream: Option<Piece<'a>>,
     #[serde(borrow)]
-    stream_options: Option<&'a RawValue>,
+    stream_options: Option<Piece<'a>>,
     #[serde(borrow)]
-    max_tokens: Option<&'a RawValue>,
+    max_tokens: Option<Piece<'a>>,
     #[serde(borrow)]
-    max_completion_tokens: Option<&'a RawValue>,
+    max_completion_tokens: Option<Piece<'a>>,
     #[serde(borrow)]
-    n: Option<&'a RawValue>,
+    n: Option<Piece<'a>>,
     #[serde(borrow)]
-    best_of: Option<&'a RawValue>,
+    best_of: Option<Piece<'a>>,
     #[serde(borrow)]
-    user: Option<&'a RawValue>,
+    user: Option<Piece<'a>>,
     #[serde(borrow)]
-    metadata: Option<&'a RawValue>,
+    metadata: Option<Piece<'a>>,
     #[serde(borrow)]
-    service_tier: Option<&'a RawValue>,
+    service_tier: Option<Piece<'a>>,
     #[serde(borrow)]
-    modalities: Option<&'a RawValue>,
+    modalities: Option<Piece<'a>>,
     #[serde(borrow)]
-    messages: Option<&'a RawValue>,
+    messages: Option<Piece<'a>>,
     #[serde(borrow)]
-    system: Option<&'a RawValue>,
+    system: Option<Piece<'a>>,
     #[serde(borrow)]
-    prompt: Option<&'a RawValue>,
+    prompt: Option<Piece<'a>>,
     #[serde(borrow)]
-    input: Option<&'a RawValue>,
+    input: Option<Piece<'a>>,
     #[serde(borrow)]
-    cache_control: Option<&'a RawValue>,
+    cache_control: Option<Piece<'a>>,
     #[serde(borrow)]
-    tools: Option<&'a RawValue>,
+    tools: Option<Piece<'a>>,
     #[serde(borrow)]
-    functions: Option<&'a RawValue>,
+    functions: Option<Piece<'a>>,
     #[serde(borrow)]
-    response_format: Option<&'a RawValue>,
+    response_format: Option<Piece<'a>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -110,7 +109,7 @@ impl Ask {
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(refused("", AskProblem::NotJson("it is no object".to_owned())));
         }
-        let body: Body<'_> = json::read(body)
+        let body = Body::read(body)
             .map_err(|error| refused("", AskProblem::NotJson(error.to_string())))?;
         let model = string(body.model, "model")?;
         let model = model.ok_or_else(|| refused("model", AskProblem::Missing))?;
@@ -125,7 +124,7 @@ impl Ask {
             choices: times.saturating_mul(prompts),
             user: body.user(protocol)?,
             service_tier: body.service_tier.and_then(text),
-            wants_audio: body.modalities.is_some_and(|list| list.get().contains("\"audio\"")),
+            wants_audio: body.modalities.is_some_and(|list| list.0.contains("\"audio\"")),
             measure,
         })
     }
@@ -152,7 +151,54 @@ impl Ask {
     }
 }
 
-impl Body<'_> {
+impl<'a> Body<'a> {
+    /// Mostly a plain walk is enough; what that gives up on is read again, or refused, by serde.
+    fn read(body: &'a [u8]) -> Result<Body<'a>, serde_json::Error> {
+        let scanned = std::str::from_utf8(body).ok().and_then(Body::scanned);
+        scanned.map_or_else(|| json::read(body), Ok)
+    }
+
+    fn scanned(text: &'a str) -> Option<Body<'a>> {
+        let mut body = Body::default();
+        let mut walk = scan::Scan::of(text);
+        walk.object(|walk, name| {
+            let value = walk.value()?;
+            match body.slot(name) {
+                // Serde tells a null that stands there twice from none.
+                Some(_) if value == "null" => None,
+                Some(slot) => scan::put(slot, Piece(value)),
+                None => Some(()),
+            }
+        })?;
+        walk.end().map(|()| body)
+    }
+
+    fn slot(&mut self, name: &str) -> Option<&mut Option<Piece<'a>>> {
+        let slot = match name {
+            "model" => &mut self.model,
+            "stream" => &mut self.stream,
+            "stream_options" => &mut self.stream_options,
+            "max_tokens" => &mut self.max_tokens,
+            "max_completion_tokens" => &mut self.max_completion_tokens,
+            "n" => &mut self.n,
+            "best_of" => &mut self.best_of,
+            "user" => &mut self.user,
+            "metadata" => &mut self.metadata,
+            "service_tier" => &mut self.service_tier,
+            "modalities" => &mut self.modalities,
+            "messages" => &mut self.messages,
+            "system" => &mut self.system,
+            "prompt" => &mut self.prompt,
+            "input" => &mut self.input,
+            "cache_control" => &mut self.cache_control,
+            "tools" => &mut self.tools,
+            "functions" => &mut self.functions,
+            "response_format" => &mut self.response_format,
+            _ => return None,
+        };
+        Some(slot)
+    }
+
     fn user(&self, protocol: Protocol) -> Result<Option<String>, AskError> {
         let (mut named, mut param) = (present(self.user), "user");
         if protocol == Protocol::Messages {
@@ -170,7 +216,7 @@ impl Body<'_> {
     }
 
     fn wants_usage(&self) -> bool {
-        let options = self.stream_options.map(RawValue::get).map(serde_json::from_str);
+        let options = self.stream_options.map(|options| serde_json::from_str(options.0));
         options.and_then(Result::ok).and_then(|o: StreamOptions| o.include_usage).unwrap_or(false)
     }
 
@@ -198,7 +244,7 @@ impl Body<'_> {
             measure.add_caching(control);
         }
         for json in [self.tools, self.functions, self.response_format].into_iter().flatten() {
-            add_schema(&mut measure, json.get());
+            add_schema(&mut measure, json.0);
         }
         Ok((measure, prompts))
     }
@@ -214,7 +260,7 @@ fn add_schema(measure: &mut Measure, json: &str) {
 /// A string, a list of strings, or tokens: each number of those has at least one digit.
 fn add_prompts(
     measure: &mut Measure,
-    value: Option<&RawValue>,
+    value: Option<Piece<'_>>,
     param: &'static str,
 ) -> Result<u64, AskError> {
     let json = present(value).ok_or_else(|| refused(param, AskProblem::Missing))?;
@@ -237,21 +283,21 @@ fn refused(param: &'static str, problem: AskProblem) -> AskError {
 }
 
 /// JSON `null` is as good as absent.
-fn present(value: Option<&RawValue>) -> Option<&str> {
-    value.map(RawValue::get).filter(|json| *json != "null")
+fn present(value: Option<Piece<'_>>) -> Option<&str> {
+    value.map(|value| value.0).filter(|json| *json != "null")
 }
 
-fn text(value: &RawValue) -> Option<String> {
-    serde_json::from_str::<Text<'_>>(value.get()).ok().map(Text::into_string)
+fn text(value: Piece<'_>) -> Option<String> {
+    serde_json::from_str::<Text<'_>>(value.0).ok().map(Text::into_string)
 }
 
-fn string(value: Option<&RawValue>, param: &'static str) -> Result<Option<String>, AskError> {
-    let Some(value) = value.filter(|value| value.get() != "null") else { return Ok(None) };
+fn string(value: Option<Piece<'_>>, param: &'static str) -> Result<Option<String>, AskError> {
+    let Some(value) = value.filter(|value| value.0 != "null") else { return Ok(None) };
     let text = text(value).filter(|text| !text.is_empty());
     text.map(Some).ok_or_else(|| refused(param, AskProblem::NotAString))
 }
 
-fn flag(value: Option<&RawValue>, param: &'static str) -> Result<bool, AskError> {
+fn flag(value: Option<Piece<'_>>, param: &'static str) -> Result<bool, AskError> {
     match present(value) {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
@@ -260,7 +306,7 @@ fn flag(value: Option<&RawValue>, param: &'static str) -> Result<bool, AskError>
 }
 
 fn whole(
-    value: Option<&RawValue>,
+    value: Option<Piece<'_>>,
     param: &'static str,
     least: u64,
 ) -> Result<Option<u64>, AskError> {
@@ -331,6 +377,32 @@ mod tests {
         for body in ["", "{", "nul", r#"{"model":"a","model":"b","messages":[]}"#] {
             let refused = Ask::read(Protocol::Chat, body.as_bytes()).unwrap_err();
             assert!(matches!(refused.problem, AskProblem::NotJson(_)), "{body}");
+        }
+    }
+
+    fn parts<'a>(body: &Body<'a>) -> [Option<Piece<'a>>; 4] {
+        [body.model, body.messages, body.n, body.tools]
+    }
+
+    #[test]
+    fn what_the_walk_reads_is_what_serde_reads() {
+        let table = [
+            r#"{"model":"m","messages":[{"role":"user","content":"a\"}"}],"n":1,"x":{"model":1}}"#,
+            r#" { "m\u006fdel" : "m" , "messages":[], "tools": [ {"a":[1,2]} ], "n" : 2 } "#,
+            r#"{"model":"m","tools":null,"tools":null}"#,
+            r#"{"model":"m","model":"n"}"#,
+            r#"{"model":"m","x":01}"#,
+            r#"{"model":"m"} 1"#,
+            "{}",
+        ];
+        for text in table {
+            let by_serde = serde_json::from_str::<Body<'_>>(text);
+            let Some(walked) = Body::scanned(text) else {
+                assert!(by_serde.is_err(), "{text}");
+                continue;
+            };
+            let by_serde = by_serde.unwrap();
+            assert_eq!(parts(&walked), parts(&by_serde), "{text}");
         }
     }
 

@@ -9,6 +9,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde_json::value::RawValue;
 
+use crate::json::scan::string_end;
+
 /// Bytes of text that count as one token …
 const BYTES_PER_TOKEN: u64 = 3;
 /// … and a fourth more, because no family has an exact tokenizer here.
@@ -63,11 +65,11 @@ impl TextBytes {
         let bytes = json.as_bytes();
         let (mut sum, mut at) = (0_u64, 0);
         while let Some(open) = find(bytes, at, |byte| byte == b'"') {
-            let (length, close) = string(bytes, open + 1);
-            at = close + 1;
+            let Some(end) = string_end(bytes, open + 1) else { break };
+            at = end.close + 1;
             let next = find(bytes, at, |byte| !byte.is_ascii_whitespace());
             let is_key = next.is_some_and(|next| bytes[next] == b':');
-            sum += if is_key { 0 } else { length };
+            sum += if is_key { 0 } else { end.text_bytes };
         }
         TextBytes(sum)
     }
@@ -76,37 +78,6 @@ impl TextBytes {
 fn find(bytes: &[u8], from: usize, wanted: impl Fn(u8) -> bool) -> Option<usize> {
     let rest = bytes.get(from..)?;
     rest.iter().position(|&byte| wanted(byte)).map(|offset| from + offset)
-}
-
-/// Length of a string's text in UTF-8, and where its closing quote stands.
-fn string(bytes: &[u8], from: usize) -> (u64, usize) {
-    let (mut length, mut at) = (0, from);
-    while let Some(stop) = find(bytes, at, |byte| byte == b'"' || byte == b'\\') {
-        length += (stop - at) as u64;
-        if bytes[stop] == b'"' {
-            return (length, stop);
-        }
-        let (utf8, escape) = escaped(&bytes[stop..]);
-        length += utf8;
-        at = stop + escape;
-    }
-    (length, bytes.len())
-}
-
-/// UTF-8 length of an escape, and how many bytes it takes in JSON. Half a surrogate pair is half of
-/// four bytes.
-fn escaped(escape: &[u8]) -> (u64, usize) {
-    if escape.get(1) != Some(&b'u') {
-        return (1, 2);
-    }
-    let digits = escape.get(2..6).and_then(|digits| std::str::from_utf8(digits).ok());
-    let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or_default();
-    let utf8 = match code {
-        0..0x80 => 1,
-        0x80..0x800 | 0xD800..0xE000 => 2,
-        _ => 3,
-    };
-    (utf8, 6)
 }
 
 /// Only from JSON text in memory, which it borrows.

@@ -2,13 +2,9 @@
 //!
 //! Nothing is fetched and nothing is decoded. What has an unknown shape counts as text.
 
-use std::fmt;
-
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
-
 use super::book::ModelFacts;
-use super::count::{Text, TextBytes, with_margin};
+use super::count::{TextBytes, with_margin};
+use crate::json::scan::Scan;
 
 /// What a prompt is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,40 +160,24 @@ impl Measure {
     }
 }
 
-/// Calls `each` with the JSON of every member; false where the JSON is no object.
+/// Calls `each` with every member of JSON that is known to be well formed; false where it is no
+/// object.
 pub(super) fn each_member<'j>(json: &'j str, mut each: impl FnMut(&str, &'j str)) -> bool {
-    struct Members<F>(F);
-    impl<'de, F: FnMut(&str, &'de str)> Visitor<'de> for Members<F> {
-        type Value = ();
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-            while let Some(name) = map.next_key::<Text<'de>>()? {
-                (self.0)(&name.0, map.next_value::<&'de RawValue>()?.get());
-            }
-            Ok(())
-        }
-    }
-    serde_json::Deserializer::from_str(json).deserialize_map(Members(&mut each)).is_ok()
+    let member = |scan: &mut Scan<'j>, name: &str| {
+        each(name, scan.known_value()?);
+        Some(())
+    };
+    Scan::of(json).object(member).is_some()
 }
 
-/// Calls `each` with the JSON of every element; false where the JSON is no list.
+/// Calls `each` with every element of JSON that is known to be well formed; false where it is no
+/// list.
 pub(super) fn each_element<'j>(json: &'j str, mut each: impl FnMut(&'j str)) -> bool {
-    struct Elements<F>(F);
-    impl<'de, F: FnMut(&'de str)> Visitor<'de> for Elements<F> {
-        type Value = ();
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
-        }
-        fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-            while let Some(element) = seq.next_element::<&'de RawValue>()? {
-                (self.0)(element.get());
-            }
-            Ok(())
-        }
-    }
-    serde_json::Deserializer::from_str(json).deserialize_seq(Elements(&mut each)).is_ok()
+    let element = |scan: &mut Scan<'j>| {
+        each(scan.known_value()?);
+        Some(())
+    };
+    Scan::of(json).list(element).is_some()
 }
 
 #[cfg(test)]
