@@ -54,7 +54,7 @@ pub struct Call {
     /// Path of the route, such as `/v1/chat/completions`.
     pub endpoint: &'static str,
     pub protocol: Protocol,
-    pub ask: Ask,
+    pub ask: Arc<Ask>,
     /// `X-Paywall-Max-Cost`
     pub max_cost: Option<Amount>,
 }

@@ -11,6 +11,7 @@ pub mod checkout;
 pub mod cursor;
 pub mod customers;
 pub mod docs;
+pub mod entrance;
 pub mod environments;
 pub mod errors;
 pub mod fields;
@@ -94,7 +95,7 @@ pub fn routes() -> route::Routes {
         .merge(alerts::routes())
 }
 
-/// The router of a running server.
-pub fn router(app: App) -> axum::Router {
-    routes().into_router(app)
+/// What a running server answers with.
+pub fn entrance(app: App) -> entrance::Entrance {
+    entrance::Entrance::new(routes(), app)
 }

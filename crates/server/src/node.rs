@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use axum::ServiceExt as _;
 use axum::serve::ListenerExt as _;
 use domain::webhook::address::AllowList;
 use engine::random::Random;
@@ -101,9 +102,8 @@ impl Node {
         });
         let mut stopping = app.stopping();
         let stopped = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
-        // Made once: a router itself would be made anew for each connection.
-        let router = http::router(app.clone()).into_make_service();
-        let server = axum::serve(listener, router);
+        let entrance = http::entrance(app.clone()).into_make_service();
+        let server = axum::serve(listener, entrance);
         let mut serving = std::pin::pin!(server.with_graceful_shutdown(stopped).into_future());
         let ended = tokio::select! {
             ended = &mut serving => ended,

@@ -58,12 +58,13 @@ const fn endpoint(protocol: Protocol) -> &'static str {
     }
 }
 
-/// From here on the request runs in a task of its own, which its client's leaving cannot end.
+/// From here on the request is carried to its end, which its client's leaving cannot prevent.
 async fn serve(app: App, call: Call, protocol: Protocol) -> Result<Answer, Error> {
-    let (asked, named) = ask::read(&call, protocol)?;
+    let told = (call.surface(), call.request);
+    let (asked, named) = ask::read(call, protocol)?;
     let (sender, answer) = oneshot::channel();
-    app.tasks.spawn(exchange::run(app.clone(), asked, sender));
     let lost = || Fault::new(Class::Unavailable, "service_unavailable", "the request was lost");
-    let outcome = answer.await.unwrap_or_else(|_| Err(lost().into()));
-    named.mark(outcome, &call)
+    let outcome = app.tasks.carry(exchange::run(app.clone(), asked, sender), answer).await;
+    let outcome = outcome.unwrap_or_else(|| Err(lost().into()));
+    named.mark_of(outcome, told)
 }

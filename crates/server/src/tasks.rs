@@ -1,49 +1,102 @@
 //! The home of work that outlives the request that began it, such as settling a stream whose
 //! client has gone. The process waits for it before it ends.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, oneshot};
 
 /// Counts what runs; cloning it shares the count.
-#[derive(Clone, Debug)]
-pub struct Tasks {
-    running: Arc<watch::Sender<usize>>,
+#[derive(Clone, Debug, Default)]
+pub struct Tasks(Arc<Running>);
+
+#[derive(Debug, Default)]
+struct Running {
+    count: AtomicUsize,
+    none: Notify,
 }
 
 /// Counts one task down when it ends, however it ends.
-struct Counted(Arc<watch::Sender<usize>>);
+struct Counted(Arc<Running>);
 
-impl Default for Tasks {
-    fn default() -> Tasks {
-        Tasks { running: Arc::new(watch::Sender::new(0)) }
-    }
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Work for somebody who waits for its answer. It is done where it is waited for; what is left of
+/// it when the answer has come, or when nobody waits any more, becomes a task of its own.
+pub struct Carried<T> {
+    tasks: Tasks,
+    work: Option<Work>,
+    answer: oneshot::Receiver<T>,
 }
 
 impl Tasks {
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.running.send_modify(|running| *running += 1);
-        let counted = Counted(self.running.clone());
-        // In a box it is moved once; an async block would keep room for it twice.
-        let work = Box::pin(work);
+        self.spawn_boxed(Box::pin(work));
+    }
+
+    fn spawn_boxed(&self, work: Work) {
+        self.0.count.fetch_add(1, Ordering::SeqCst);
+        let counted = Counted(self.0.clone());
         tokio::spawn(async move {
             work.await;
             drop(counted);
         });
     }
 
+    /// `work` sends its answer to `answer`; without one the future gives `None`.
+    pub fn carry<T>(
+        &self,
+        work: impl Future<Output = ()> + Send + 'static,
+        answer: oneshot::Receiver<T>,
+    ) -> Carried<T> {
+        Carried { tasks: self.clone(), work: Some(Box::pin(work)), answer }
+    }
+
     /// Whether everything ended within this time.
     pub async fn end(&self, within: Duration) -> bool {
-        let mut running = self.running.subscribe();
-        let ended = running.wait_for(|running| *running == 0);
+        let ended = async {
+            loop {
+                let none = self.0.none.notified();
+                if self.0.count.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                none.await;
+            }
+        };
         tokio::time::timeout(within, ended).await.is_ok()
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.send_modify(|running| *running = running.saturating_sub(1));
+        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.none.notify_waiters();
+        }
+    }
+}
+
+impl<T> Future for Carried<T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        if let Some(work) = &mut self.work
+            && work.as_mut().poll(context).is_ready()
+        {
+            self.work = None;
+        }
+        Pin::new(&mut self.answer).poll(context).map(Result::ok)
+    }
+}
+
+impl<T> Drop for Carried<T> {
+    fn drop(&mut self) {
+        self.answer.close();
+        if let Some(work) = self.work.take() {
+            self.tasks.spawn_boxed(work);
+        }
     }
 }
 
@@ -59,5 +112,48 @@ mod tests {
         tasks.spawn(async { panic!("a task that fails is over too") });
         assert!(!tasks.end(Duration::from_millis(1)).await);
         assert!(tasks.end(Duration::from_secs(5)).await);
+    }
+
+    #[tokio::test]
+    async fn work_goes_on_after_its_answer() {
+        let tasks = Tasks::default();
+        let (sender, answer) = oneshot::channel();
+        let (done, is_done) = oneshot::channel();
+        let carried = tasks.carry(
+            async {
+                sender.send(1).unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                done.send(()).unwrap();
+            },
+            answer,
+        );
+        assert_eq!(carried.await, Some(1));
+        assert!(!tasks.end(Duration::ZERO).await);
+        is_done.await.unwrap();
+        assert!(tasks.end(Duration::from_secs(5)).await);
+    }
+
+    #[tokio::test]
+    async fn work_goes_on_when_nobody_waits_and_knows_it() {
+        let tasks = Tasks::default();
+        let (mut sender, answer) = oneshot::channel::<()>();
+        let (done, is_done) = oneshot::channel();
+        let carried = tasks.carry(
+            async move {
+                sender.closed().await;
+                done.send(()).unwrap();
+            },
+            answer,
+        );
+        let waited = tokio::time::timeout(Duration::from_millis(1), carried).await;
+        assert!(waited.is_err());
+        is_done.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn work_that_gives_no_answer_is_found_out() {
+        let tasks = Tasks::default();
+        let (sender, answer) = oneshot::channel::<()>();
+        assert_eq!(tasks.carry(async { drop(sender) }, answer).await, None);
     }
 }

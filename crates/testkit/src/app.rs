@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::ServiceExt as _;
 use domain::scope::Scope;
 use domain::time::Timestamp;
 use domain::webhook::address::AllowList;
@@ -69,8 +70,8 @@ impl Process {
         let allow = vec!["127.0.0.0/8".parse().unwrap()];
         let list = AllowList { allow, ..AllowList::default() };
         let server = App::new(engine.clone()).with_targets(list);
-        let router = server::http::router(server.clone());
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let entrance = server::http::entrance(server.clone()).into_make_service();
+        let serving = tokio::spawn(async move { axum::serve(listener, entrance).await.unwrap() });
         Process { base, engine, server, serving }
     }
 }

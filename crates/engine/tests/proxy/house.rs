@@ -81,7 +81,7 @@ impl House {
             cause: cause(&self.engine),
             endpoint: "/v1/chat/completions",
             protocol: Protocol::Chat,
-            ask: Ask::read(Protocol::Chat, body.to_string().as_bytes()).unwrap(),
+            ask: Arc::new(Ask::read(Protocol::Chat, body.to_string().as_bytes()).unwrap()),
             max_cost: None,
         }
     }

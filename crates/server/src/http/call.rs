@@ -52,7 +52,8 @@ pub struct Call {
     /// Method and pattern of the route, such as `POST /v1/user/charge`.
     pub route: &'static str,
     pub(super) path: HashMap<String, String>,
-    pub(super) query: String,
+    /// As it came.
+    pub query: String,
 }
 
 impl Call {
@@ -90,11 +91,6 @@ impl Call {
     /// Whether the route's path names this.
     pub fn has_path(&self, name: &str) -> bool {
         self.path.contains_key(name)
-    }
-
-    /// The query as it came.
-    pub fn query_text(&self) -> &str {
-        &self.query
     }
 
     /// The query without one of its parameters.
@@ -209,7 +205,7 @@ impl Call {
 
     /// Whose words a paywall's own routes speak.
     pub fn surface(&self) -> Surface {
-        if self.route.contains("/messages") { Surface::Messages } else { Surface::Paywall }
+        Surface::of_paywall(self.route)
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {

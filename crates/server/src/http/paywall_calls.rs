@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use axum::http::{HeaderName, HeaderValue, Method};
 use domain::amount::Amount;
+use domain::id::RequestId;
 use domain::ledger::entry::KeyUse;
 use domain::paywall::{BlockStyle, ExternalUser, charge_amount_from_json};
 use engine::{Class, Error, Fault};
@@ -15,7 +16,7 @@ use serde_json::value::RawValue;
 use super::answer::Answer;
 use super::call::{Call, IDEMPOTENCY_KEY};
 use super::errors;
-use super::route::{Access, Routes};
+use super::route::{Access, Routes, Surface};
 use super::spec::Doc;
 use crate::app::App;
 
@@ -82,10 +83,19 @@ pub struct Named {
 impl Named {
     /// Says in the answer which of several names counted.
     pub fn mark(&self, outcome: Result<Answer, Error>, call: &Call) -> Result<Answer, Error> {
+        self.mark_of(outcome, (call.surface(), call.request))
+    }
+
+    /// As `mark`, for a call that is used up.
+    pub fn mark_of(
+        &self,
+        outcome: Result<Answer, Error>,
+        (surface, request): (Surface, RequestId),
+    ) -> Result<Answer, Error> {
         if !self.conflict {
             return outcome;
         }
-        let refused = |error| errors::answer(&error, call.surface(), call.request);
+        let refused = |error| errors::answer(&error, surface, request);
         let answer = outcome.unwrap_or_else(refused);
         Ok(answer
             .with("x-paywall-user-conflict", "true")
@@ -112,9 +122,8 @@ pub fn find_named(call: &Call, in_body: Option<&str>) -> Result<Option<Named>, E
     };
     let in_path = call.path.get("user").map(String::as_str);
     let all = [("body", in_body), ("header", header), ("path", in_path)];
-    let given: Vec<(&str, &str)> =
-        all.into_iter().filter_map(|(source, text)| Some((source, text?))).collect();
-    let mut given = given.into_iter().filter(|(_, text)| !text.is_empty());
+    let given = all.into_iter().filter_map(|(source, text)| Some((source, text?)));
+    let mut given = given.filter(|(_, text)| !text.is_empty());
     let Some((source, text)) = given.next() else { return Ok(None) };
     let conflict = given.any(|(_, other)| other != text);
     Ok(Some(Named { user: user("user", text)?, source, conflict }))
@@ -198,9 +207,6 @@ pub fn movement(call: &Call) -> Result<Movement, Error> {
 
 /// The key of a call for a user: the same body for another user is another request.
 pub fn key_of(call: &Call, user: &ExternalUser) -> Result<Option<KeyUse>, Error> {
-    if !call.headers.contains_key("idempotency-key") {
-        return Ok(None);
-    }
     if !call.headers.contains_key(&IDEMPOTENCY_KEY) {
         return Ok(None);
     }

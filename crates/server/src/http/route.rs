@@ -49,6 +49,11 @@ pub enum Surface {
 }
 
 impl Surface {
+    /// Of a paywall's own route, by its path or name.
+    pub fn of_paywall(route: &str) -> Surface {
+        if route.contains("/messages") { Surface::Messages } else { Surface::Paywall }
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Surface::Billing => "billing",
@@ -125,51 +130,62 @@ impl Routes {
         self.all.extend(other.all);
         self
     }
+}
 
-    pub fn into_router(self, app: App) -> Router {
-        let mut router = Router::new();
-        for route in self.all {
-            let filter = MethodFilter::try_from(route.method.clone()).unwrap_or(MethodFilter::GET);
-            let name: &'static str = format!("{} {}", route.method, route.path).leak();
-            let (path, route) = (route.path, Arc::new(route));
-            let serve = move |State(app): State<App>,
-                              path: Result<Path<HashMap<String, String>>, PathRejection>,
-                              request: Request| {
-                let route = route.clone();
-                async move {
-                    match path {
-                        Ok(Path(path)) => serve(app, &route, name, (path, request)).await,
-                        Err(_) => broken_path(&app, &route, &request),
-                    }
-                }
-            };
-            router = router.route(path, on(filter, serve));
-        }
-        router
-            .fallback(
-                |State(app): State<App>, request: Request| async move { unknown(&app, &request) },
-            )
-            .method_not_allowed_fallback(|State(app): State<App>, request: Request| async move {
-                unknown(&app, &request)
-            })
-            .with_state(app)
+/// A route of a running server, with its name for logs and figures.
+#[derive(Clone)]
+pub struct Known {
+    pub route: Arc<Route>,
+    name: &'static str,
+}
+
+impl Known {
+    pub fn of(route: Route) -> Known {
+        let name = format!("{} {}", route.method, route.path).leak();
+        Known { route: Arc::new(route), name }
     }
 }
 
+pub fn router(all: Vec<Known>, app: App) -> Router {
+    let mut router = Router::new();
+    for known in all {
+        let route = &known.route;
+        let filter = MethodFilter::try_from(route.method.clone()).unwrap_or(MethodFilter::GET);
+        let path = route.path;
+        let serve = move |State(app): State<App>,
+                          path: Result<Path<HashMap<String, String>>, PathRejection>,
+                          request: Request| {
+            let known = known.clone();
+            async move {
+                match path {
+                    Ok(Path(path)) => serve(app, known, (path, request)).await,
+                    Err(_) => broken_path(&app, &known.route, &request),
+                }
+            }
+        };
+        router = router.route(path, on(filter, serve));
+    }
+    router
+        .fallback(|State(app): State<App>, request: Request| async move { unknown(&app, &request) })
+        .method_not_allowed_fallback(|State(app): State<App>, request: Request| async move {
+            unknown(&app, &request)
+        })
+        .with_state(app)
+}
+
 /// Lets the request in, runs its handler, and answers in the words of its surface.
-async fn serve(
+pub async fn serve(
     app: App,
-    route: &Route,
-    name: &'static str,
+    Known { route, name }: Known,
     (path, request): (HashMap<String, String>, Request),
 ) -> Response<Body> {
     let started = app.metrics.started();
     let id = app.engine.request_id();
-    let surface = surface(route, request.headers());
+    let surface = surface(&route, request.headers());
     let admitted = admit(&app, route.access, request.headers());
     let key = admitted.as_ref().map_or_else(|_| String::new(), Caller::key_mask);
     let outcome = match admitted {
-        Ok(caller) => handle(&app, route, (name, id, caller), (path, request)).await,
+        Ok(caller) => handle(&app, &route, (name, id, caller), (path, request)).await,
         Err(error) => Err(error),
     };
     let answer = outcome.unwrap_or_else(|error| {
@@ -326,8 +342,7 @@ fn speaks_paywall(headers: &HeaderMap) -> bool {
 
 fn surface(route: &Route, headers: &HeaderMap) -> Surface {
     match route.access {
-        Access::Paywall if route.path.contains("/messages") => Surface::Messages,
-        Access::Paywall => Surface::Paywall,
+        Access::Paywall => Surface::of_paywall(route.path),
         Access::Either(_) if speaks_paywall(headers) => Surface::Paywall,
         _ => Surface::Billing,
     }

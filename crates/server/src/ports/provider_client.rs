@@ -12,10 +12,10 @@ use domain::webhook::schedule::Outcome;
 use domain::webhook::target::Target;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use parking_lot::RwLock;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::webhook_client::connection::{Connection, Unanswered};
 use super::webhook_client::failure::Failed;
@@ -56,6 +56,8 @@ pub struct Request {
     pub connect: Duration,
     /// From the request to the head of its answer.
     pub first_byte: Duration,
+    /// Of all of it.
+    pub deadline: Instant,
 }
 
 /// The head of an answer; its body is still to come.
@@ -97,10 +99,8 @@ impl ProviderClient {
     pub async fn send(&self, request: Request) -> Result<Answered, Unreached> {
         let place = self.place(request.url)?;
         let message = place.message(request.headers, request.body);
-        let patience = (request.connect, request.first_byte);
-        // In a box, so that the tasks that wait for it stay small.
-        let exchange = Box::pin(self.exchange(&place, message, patience));
-        let (answer, connection) = exchange.await?;
+        let patience = (request.connect, request.first_byte, request.deadline);
+        let (answer, connection) = self.exchange(&place, message, patience).await?;
         let (head, incoming) = answer.into_parts();
         let body = Reading { incoming, connection: Some(connection), client: self.clone() };
         Ok(Answered { status: head.status, headers: head.headers, body })
@@ -126,20 +126,24 @@ impl ProviderClient {
         &self,
         place: &Place,
         mut message: http::Request<Full<Bytes>>,
-        (connect, first_byte): (Duration, Duration),
+        (connect, first_byte, deadline): (Duration, Duration, Instant),
     ) -> Result<(hyper::Response<Incoming>, Connection), Unreached> {
         if let Some(mut kept) = self.guarded.reuse(&place.key) {
-            let sent = timeout(first_byte, kept.send(message)).await;
+            let late = deadline.min(Instant::now() + first_byte);
+            let sent = timeout_at(late, kept.send(message)).await;
             match sent.map_err(|_| Unreached::Slow)? {
                 Ok(answer) => return Ok((answer, kept)),
                 Err(Unanswered::Unsent(unsent)) => message = *unsent,
                 Err(Unanswered::Failed(failed)) => return Err(failed.into()),
             }
         }
-        let dialled = timeout(connect, self.guarded.dial(&place.target, place.key.clone())).await;
+        // In a box: it is rare, and whoever waits stays small.
+        let dial = Box::pin(self.guarded.dial(&place.target, place.key.clone()));
+        let dialled = timeout_at(deadline.min(Instant::now() + connect), dial).await;
         let unreached = || Unreached::NoConnection("no connection in time".to_owned());
         let mut fresh = dialled.map_err(|_| unreached())??;
-        let sent = timeout(first_byte, fresh.send(message)).await;
+        let late = deadline.min(Instant::now() + first_byte);
+        let sent = timeout_at(late, fresh.send(message)).await;
         let answer = sent.map_err(|_| Unreached::Slow)?.map_err(Failed::from)?;
         Ok((answer, fresh))
     }
@@ -149,7 +153,8 @@ impl Reading {
     /// The next piece; `None` after the last one. Waits as long as it takes.
     pub async fn next(&mut self) -> Option<Result<Bytes, Unreached>> {
         loop {
-            match self.incoming.frame().await {
+            let connection = self.connection.as_mut()?;
+            match connection.frame(&mut self.incoming).await {
                 None => {
                     if let Some(connection) = self.connection.take() {
                         self.client.guarded.give_back(connection);

@@ -23,7 +23,7 @@ use domain::webhook::schedule::Outcome;
 use domain::webhook::target::{Target, TargetError};
 use http::header::{HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::Response;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
@@ -126,13 +126,12 @@ impl GuardedClient {
         (trace, kept_max): (&mut Trace, usize),
     ) -> Result<Outcome, Failed> {
         let head = timeout_at(deadline, self.exchange(request, trace)).await;
-        let (answer, connection) = head.map_err(|_| Failed::no_head())??;
+        let (answer, mut connection) = head.map_err(|_| Failed::no_head())??;
         let status = answer.status().as_u16();
         trace.status = Some(status);
         trace.retry_after = retry_after(answer.headers());
-        let body =
-            timeout_at(deadline, read_body(answer.into_body(), (&mut trace.snippet, kept_max)));
-        let body = body.await;
+        let (incoming, kept) = (answer.into_body(), (&mut trace.snippet, kept_max));
+        let body = timeout_at(deadline, read_body((incoming, &mut connection), kept)).await;
         if body.map_err(|_| Failed::no_end())?? {
             self.pool.put(connection);
         }
@@ -264,11 +263,11 @@ fn retry_after(headers: &HeaderMap) -> Option<String> {
 
 /// Whether the body ended; else it reached its limit, and its connection is of no more use.
 async fn read_body(
-    mut body: Incoming,
+    (mut body, connection): (Incoming, &mut Connection),
     (snippet, kept_max): (&mut Vec<u8>, usize),
 ) -> Result<bool, Failed> {
     let mut read = 0;
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = connection.frame(&mut body).await {
         let frame = frame.map_err(|error| Failed::while_reading(&error))?;
         let Some(data) = frame.data_ref() else { continue };
         read += data.len();

@@ -27,7 +27,7 @@ pub struct Front {
     pub scope: Scope,
     pub protocol: Protocol,
     pub paywall: Arc<Stored>,
-    pub ask: Ask,
+    pub ask: Arc<Ask>,
     pub headers: HeaderMap,
     pub body: Bytes,
     pub query: String,
@@ -45,37 +45,38 @@ pub struct Asked {
     pub front: Box<Front>,
 }
 
-pub fn read(call: &Call, protocol: Protocol) -> Result<(Asked, Named), Error> {
+pub fn read(call: Call, protocol: Protocol) -> Result<(Asked, Named), Error> {
     let paywall = call.paywall()?;
     let ask = Ask::read(protocol, &call.body).map_err(|error| refused(&error))?;
-    let named = named(call, ask.user.as_deref())?;
-    let front = Front {
-        request: call.request,
-        scope: call.scope,
-        protocol,
-        paywall: paywall.clone(),
-        ask: ask.clone(),
-        headers: call.headers.clone(),
-        body: call.body.clone(),
-        query: call.query_text().to_owned(),
-        user: Some(named.user.clone()),
-        wanted: wanted_style(call)?,
-        key: key_of(call, &named.user)?,
-        began: Instant::now(),
-    };
+    let ask = Arc::new(ask);
+    let named = named(&call, ask.user.as_deref())?;
     let mut cause = call.cause();
     cause.actor.source = Source::Proxy;
-    let call = engine::proxy::Call {
+    let admitted = engine::proxy::Call {
         scope: call.scope,
-        max_cost: max_cost(call, paywall.paywall.decimals)?,
-        paywall,
+        max_cost: max_cost(&call, paywall.paywall.decimals)?,
+        paywall: paywall.clone(),
         user: named.user.clone(),
         cause,
         endpoint: endpoint(protocol),
         protocol,
-        ask,
+        ask: ask.clone(),
     };
-    Ok((Asked { call, front: Box::new(front) }, named))
+    let front = Front {
+        request: call.request,
+        scope: call.scope,
+        protocol,
+        paywall,
+        ask,
+        user: Some(named.user.clone()),
+        wanted: wanted_style(&call)?,
+        key: key_of(&call, &named.user)?,
+        headers: call.headers,
+        body: call.body,
+        query: call.query,
+        began: Instant::now(),
+    };
+    Ok((Asked { call: admitted, front: Box::new(front) }, named))
 }
 
 pub fn refused(error: &AskError) -> Error {

@@ -1,6 +1,7 @@
 //! `POST /v1/messages/count_tokens`: the provider counts, and nobody pays (paywalls 6.1). Key,
 //! paywall and user must be in order as for a message; nothing is held, told or charged.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -11,7 +12,7 @@ use domain::proxy::edit::{Edit, edited};
 use domain::proxy::usage::Protocol;
 use engine::Error;
 use engine::proxy::Target;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::ask::{Front, refused};
 use super::failure::{Failure, Refused};
@@ -22,7 +23,7 @@ use crate::http::call::Call;
 use crate::http::paywall_calls::{both, find_named};
 use crate::http::route::Routes;
 use crate::http::spec::Doc;
-use crate::ports::provider_client::{Request, Unreached};
+use crate::ports::provider_client::Request;
 
 const PATH: &str = "/v1/messages/count_tokens";
 
@@ -58,8 +59,8 @@ async fn counted(
         Err(refusal) => return Ok(blocked::answer(&front, &refusal, (at, None))),
     };
     let most = Duration::from_secs(paywall.paywall.limits.request_seconds);
-    let asked = timeout(most, asked(app, &front, &target)).await;
-    let asked = asked.unwrap_or_else(|_| Err(Unreached::Slow.into()));
+    let deadline = Instant::now() + most;
+    let asked = asked(app, (&front, deadline), &target).await;
     Ok(asked.unwrap_or_else(|failure| failure.answer(&front, (at, None))))
 }
 
@@ -70,10 +71,10 @@ fn front(call: &Call, ask: Ask) -> Result<Front, Error> {
         scope: call.scope,
         protocol: Protocol::Messages,
         paywall: call.paywall()?,
-        ask,
+        ask: Arc::new(ask),
         headers: call.headers.clone(),
         body: call.body.clone(),
-        query: call.query_text().to_owned(),
+        query: call.query.clone(),
         user: None,
         wanted: Some(BlockStyle::Error),
         key: None,
@@ -81,7 +82,11 @@ fn front(call: &Call, ask: Ask) -> Result<Front, Error> {
     })
 }
 
-async fn asked(app: &App, front: &Front, target: &Target) -> Result<Answer, Failure> {
+async fn asked(
+    app: &App,
+    (front, deadline): (&Front, Instant),
+    target: &Target,
+) -> Result<Answer, Failure> {
     let body = body(front, target).ok_or(Failure::BadAnswer { status: 400 })?;
     let provider = &target.provider;
     let mut answered = app
@@ -92,11 +97,12 @@ async fn asked(app: &App, front: &Front, target: &Target) -> Result<Answer, Fail
             body,
             connect: Duration::from_millis(provider.timeouts.connect_ms),
             first_byte: forward::first_byte(front, provider),
+            deadline,
         })
         .await?;
     let status = answered.status;
     let idle = forward::idle(front, provider);
-    let body = exchange::whole(&mut answered.body, status, idle).await?;
+    let body = exchange::whole(&mut answered.body, status, (idle, deadline)).await?;
     let headers = answered.headers;
     if !status.is_success() {
         return Err(Failure::Refused(Box::new(Refused { status, headers, body })));

@@ -16,7 +16,7 @@ use engine::{Class, Error, Fault};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::ask::{Asked, Front};
 use super::client::Client;
@@ -121,17 +121,12 @@ impl Exchange {
     }
 
     async fn answered(&self, client: &mut Client) -> Result<Got, Without> {
-        let work = timeout_at(self.deadline, self.ask_provider());
         let came = tokio::select! {
             biased;
-            came = client.unless_left(self.drain(), work) => came,
+            came = client.unless_left(self.drain(), self.ask_provider()) => came,
             () = stopped(self.app.stopping(), STOP_GRACE) => return Err(Without::Time),
         };
-        match came {
-            None => Err(Without::Client),
-            Some(Err(_)) => Err(Without::Failure(Unreached::Slow.into())),
-            Some(Ok(answered)) => answered.map_err(Without::Failure),
-        }
+        came.ok_or(Without::Client)?.map_err(Without::Failure)
     }
 
     pub fn drain(&self) -> Duration {
@@ -147,14 +142,14 @@ impl Exchange {
     }
 
     async fn ask_provider(&self) -> Result<Got, Failure> {
-        let request = forward::request(&self.front, &self.ticket);
+        let request = forward::request(&self.front, &self.ticket, self.deadline);
         let request = request.ok_or(Failure::BadAnswer { status: 400 })?;
         let mut answered = self.app.providers.send(request).await?;
         let status = answered.status;
         if status.is_success() && is_stream(&answered.headers) {
             return Ok(Got::Stream(answered));
         }
-        let body = whole(&mut answered.body, status, self.idle()).await?;
+        let body = whole(&mut answered.body, status, (self.idle(), self.deadline)).await?;
         let headers = answered.headers;
         if status.is_success() {
             return Ok(Got::Plain { status, headers, body });
@@ -307,11 +302,12 @@ impl Exchange {
 pub async fn whole(
     body: &mut Reading,
     status: StatusCode,
-    idle: Duration,
+    (idle, deadline): (Duration, Instant),
 ) -> Result<Bytes, Failure> {
     let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
     loop {
-        let piece = timeout(idle, body.next()).await.map_err(|_| Unreached::Slow)?;
+        let late = deadline.min(Instant::now() + idle);
+        let piece = timeout_at(late, body.next()).await.map_err(|_| Unreached::Slow)?;
         let Some(piece) = piece else { break };
         let piece = piece?;
         if first.len() + rest.len() + piece.len() > ANSWER_BYTES_MAX {

@@ -8,13 +8,14 @@ use domain::paywall::{ForwardUser, Provider, ProviderKind};
 use domain::proxy::edit::{Edit, edited, hashed_user};
 use domain::proxy::usage::Protocol;
 use engine::proxy::Ticket;
+use tokio::time::Instant;
 
 use super::ask::Front;
 use super::{endpoint, headers};
 use crate::ports::provider_client::Request;
 
 /// `None` only where the body cannot be edited, which reading it has ruled out.
-pub fn request(front: &Front, ticket: &Ticket) -> Option<Request> {
+pub fn request(front: &Front, ticket: &Ticket, deadline: Instant) -> Option<Request> {
     let target = &ticket.target;
     Some(Request {
         url: url(&target.provider, endpoint(front.protocol), &front.query),
@@ -22,6 +23,7 @@ pub fn request(front: &Front, ticket: &Ticket) -> Option<Request> {
         body: body(front, ticket)?,
         connect: Duration::from_millis(target.provider.timeouts.connect_ms),
         first_byte: first_byte(front, &target.provider),
+        deadline,
     })
 }
 

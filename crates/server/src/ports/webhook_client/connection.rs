@@ -1,7 +1,14 @@
 //! Opens a connection to one checked address and sends one request at a time over it.
+//!
+//! No task of its own drives a connection: whoever waits for its answer does, so that neither a
+//! question nor an answer changes tasks. One that waits in the pool is driven by nobody; that its
+//! other end closed it is found out when it is next used.
 
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,14 +16,13 @@ use domain::webhook::schedule::Outcome;
 use domain::webhook::target::{Target, TargetHost};
 use http_body_util::Full;
 use hyper::Response;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
@@ -43,8 +49,11 @@ pub(in crate::ports) struct Connection {
     pub(in crate::ports) address: IpAddr,
     pub(in crate::ports) resolved_at: Instant,
     sender: http1::SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
+    /// `None`, once it is over.
+    driver: Option<Pin<Box<Driver>>>,
 }
+
+type Driver = http1::Connection<TokioIo<Box<dyn Stream>>, Full<Bytes>>;
 
 /// Why a request has no answer.
 pub(in crate::ports) enum Unanswered {
@@ -133,44 +142,65 @@ async fn connect_first(addresses: &[IpAddr], port: u16) -> Result<TcpStream, Fai
     Err(Failed::new(Outcome::ConnectFailed, format!("no connection: {last}")))
 }
 
-type Driven = (http1::SendRequest<Full<Bytes>>, JoinHandle<()>);
+type Driven = (http1::SendRequest<Full<Bytes>>, Option<Pin<Box<Driver>>>);
 
 async fn drive(stream: Box<dyn Stream>) -> Result<Driven, Failed> {
     let mut builder = http1::Builder::new();
     builder.max_headers(HEADERS_MAX).max_header_size(HEAD_BYTES_MAX).max_buf_size(HEAD_BYTES_MAX);
     let opened = builder.handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = opened.map_err(|error| Failed::while_waiting(&error))?;
-    let driver = tokio::spawn(async move {
-        // Its errors reach whoever waits for the answer.
-        let _ = connection.await;
-    });
-    Ok((sender, driver))
+    let (sender, driver) = opened.map_err(|error| Failed::while_waiting(&error))?;
+    Ok((sender, Some(Box::pin(driver))))
 }
 
 impl Connection {
     pub(in crate::ports) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        self.driver.is_none() || self.sender.is_closed()
     }
 
     pub(in crate::ports) async fn send(
         &mut self,
         message: Message,
     ) -> Result<Response<Incoming>, Unanswered> {
-        if self.sender.ready().await.is_err() {
+        if poll_fn(|context| self.poll_ready(context)).await.is_err() {
             return Err(Unanswered::Unsent(Box::new(message)));
         }
-        match self.sender.try_send_request(message).await {
-            Ok(answer) => Ok(answer),
-            Err(mut error) => Err(match error.take_message() {
-                Some(unsent) => Unanswered::Unsent(Box::new(unsent)),
-                None => Unanswered::Failed(Failed::while_waiting(error.error())),
-            }),
-        }
+        let mut answer = std::pin::pin!(self.sender.try_send_request(message));
+        let driver = &mut self.driver;
+        let answer = poll_fn(|context| {
+            drive_on(driver, context);
+            answer.as_mut().poll(context)
+        });
+        answer.await.map_err(|mut error| match error.take_message() {
+            Some(unsent) => Unanswered::Unsent(Box::new(unsent)),
+            None => Unanswered::Failed(Failed::while_waiting(error.error())),
+        })
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        drive_on(&mut self.driver, context);
+        self.sender.poll_ready(context)
+    }
+
+    /// The next frame of an answer's body, which came over this connection.
+    pub(in crate::ports) async fn frame(
+        &mut self,
+        body: &mut Incoming,
+    ) -> Option<hyper::Result<Frame<Bytes>>> {
+        poll_fn(|context| {
+            // Often it is here already.
+            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) {
+                return Poll::Ready(frame);
+            }
+            drive_on(&mut self.driver, context);
+            Pin::new(&mut *body).poll_frame(context)
+        })
+        .await
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
+/// Its errors reach whoever waits for the answer.
+fn drive_on(driver: &mut Option<Pin<Box<Driver>>>, context: &mut Context<'_>) {
+    if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(context).is_ready()) {
+        *driver = None;
     }
 }
