@@ -59,6 +59,15 @@ impl Engine {
         if let Some(sight) = self.known_sight(&scope, paywall.no, user)? {
             return Ok(sight);
         }
+        Box::pin(self.first_sight(scope, (paywall, user), cause)).await
+    }
+
+    async fn first_sight(
+        &self,
+        scope: Scope,
+        (paywall, user): (&Arc<StoredPaywall>, &ExternalUser),
+        cause: &Cause,
+    ) -> Result<Sight, Error> {
         let seen = self.forgets();
         let (stored, named, cause) = (paywall.clone(), user.clone(), cause.clone());
         let sight = self.change(scope, move |tx| first_sight(tx, &stored, &named, &cause)).await?;

@@ -64,7 +64,8 @@ async fn serve(app: App, call: Call, protocol: Protocol) -> Result<Answer, Error
     let (asked, named) = ask::read(call, protocol)?;
     let (sender, answer) = oneshot::channel();
     let lost = || Fault::new(Class::Unavailable, "service_unavailable", "the request was lost");
-    let outcome = app.tasks.carry(exchange::run(app.clone(), asked, sender), answer).await;
+    let work = exchange::run(app.clone(), asked, sender);
+    let outcome = app.tasks.carry(work, answer).await;
     let outcome = outcome.unwrap_or_else(|| Err(lost().into()));
     named.mark_of(outcome, told)
 }

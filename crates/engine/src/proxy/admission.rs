@@ -16,6 +16,7 @@ use domain::proxy::limits::{LimitHit, Remaining};
 use domain::proxy::reason::{Link, Reason};
 use domain::proxy::story::{HoldStory, Status, Story};
 use domain::proxy::usage::Protocol;
+use domain::scope::Scope;
 use domain::time::{SECOND_MS, Timestamp};
 use domain::webhook::catalogue::EventType;
 use parking_lot::Mutex;
@@ -48,8 +49,9 @@ impl Engine {
         let asked = Asked { call: call.clone(), sight, aim: aim.clone() };
         match self.decide(asked).await {
             Err(Error::Refused(Refusal::WalletClosed)) => {
-                let sight = self.see_again(scope, &call.paywall, &call.user, &call.cause).await?;
-                self.decide(Asked { call, sight, aim }).await
+                let again = self.see_again(scope, &call.paywall, &call.user, &call.cause);
+                let sight = Box::pin(again).await?;
+                Box::pin(self.decide(Asked { call, sight, aim })).await
             }
             admitted => admitted,
         }
@@ -60,6 +62,11 @@ impl Engine {
         if let Some(admitted) = self.admit_leased(&asked).await? {
             return Ok(admitted);
         }
+        // In a box, as all that a lease makes rare: the tasks that wait stay small.
+        Box::pin(self.decide_in_ledger(scope, asked)).await
+    }
+
+    async fn decide_in_ledger(&self, scope: Scope, asked: Arc<Asked>) -> Result<Admission, Error> {
         if !limits::any(&asked.call.paywall.paywall) {
             let quick = asked.clone();
             let admitted = self.movement(scope, move |tx| admit_fitting(tx, &quick)).await?;

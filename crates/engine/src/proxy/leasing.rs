@@ -51,7 +51,7 @@ impl Engine {
             if let Some(let_in) = leased.let_in(asked, self.real_now()) {
                 return Ok((leased, Some(let_in)));
             }
-            let turn = leased.turn.lock().await;
+            let turn = Box::pin(leased.turn.lock()).await;
             if leased.is_dead() {
                 continue;
             }
@@ -59,7 +59,7 @@ impl Engine {
                 drop(turn);
                 return Ok((leased, Some(let_in)));
             }
-            let room = self.renew(&leased, Want::Admission(asked.clone())).await?;
+            let room = Box::pin(self.renew(&leased, Want::Admission(asked.clone()))).await?;
             drop(turn);
             let let_in = room.hold.and_then(|hold| leased.held(hold));
             if let_in.is_none() {
@@ -116,7 +116,8 @@ impl Engine {
         let available = leased.available() + held - amount;
         let settled = Settled { amount, available, activity: None, estimated };
         if ticket.call.paywall.paywall.settlement.strict || end.reply.is_some() {
-            self.write_down(ticket, &mut ended, (end.reply.clone(), settled.clone())).await?;
+            let reply = (end.reply.clone(), settled.clone());
+            Box::pin(self.write_down(ticket, &mut ended, reply)).await?;
         }
         if leased.end(held, ended, self.real_now()) {
             self.leases.due.notify_one();

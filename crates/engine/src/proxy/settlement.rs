@@ -31,6 +31,10 @@ impl Engine {
         if let Some(leased) = &ticket.leased {
             return self.settle_leased(ticket, leased, &end).await;
         }
+        Box::pin(self.settle_in_ledger(ticket, end)).await
+    }
+
+    async fn settle_in_ledger(&self, ticket: &Arc<Ticket>, end: End) -> Result<Settled, Error> {
         let (scope, end) = (ticket.call.scope, Arc::new(end));
         if end.reply.is_none() && !limits::any(&ticket.call.paywall.paywall) {
             let (quick, end) = (ticket.clone(), end.clone());

@@ -35,9 +35,9 @@ pub enum Answering {
 impl Entrance {
     pub fn new(routes: Routes, app: App) -> Entrance {
         let known: Vec<Known> = routes.all.into_iter().map(Known::of).collect();
-        let exact = known.iter().filter(|known| {
-            known.route.method == Method::POST && !known.route.path.contains('{')
-        });
+        let exact = known
+            .iter()
+            .filter(|known| known.route.method == Method::POST && !known.route.path.contains('{'));
         let exact = exact.map(|known| (known.route.path, known.clone())).collect();
         let router = super::route::router(known, app.clone());
         Entrance { app, exact: Arc::new(exact), router }

@@ -86,7 +86,7 @@ pub async fn run(app: App, asked: Asked, sender: oneshot::Sender<Result<Answer, 
             let words = match refusal.reason.template() {
                 Some(_) => {
                     let told = (refusal.reason.name(), refusal.link.as_deref());
-                    custom_response::ask(&app, &front, told).await
+                    Box::pin(custom_response::ask(&app, &front, told)).await
                 }
                 None => None,
             };
@@ -105,12 +105,12 @@ pub async fn run(app: App, asked: Asked, sender: oneshot::Sender<Result<Answer, 
 impl Exchange {
     async fn carry(self, mut client: Client) {
         if client.is_gone() {
-            return self.cancel().await;
+            return Box::pin(self.cancel()).await;
         }
         match self.answered(&mut client).await {
-            Err(Without::Client) => self.cancel().await,
-            Err(Without::Time) => self.shut_down(client).await,
-            Err(Without::Failure(failure)) => self.fail(&failure, client).await,
+            Err(Without::Client) => Box::pin(self.cancel()).await,
+            Err(Without::Time) => Box::pin(self.shut_down(client)).await,
+            Err(Without::Failure(failure)) => Box::pin(self.fail(&failure, client)).await,
             Ok(Got::Stream(answered)) => {
                 Box::pin(Pump::new(self, answered, client).run()).await;
             }
@@ -162,7 +162,8 @@ impl Exchange {
         let (status, headers, body) = plain;
         let said = usage::answer(self.front.protocol, &body);
         let Some(said) = said.filter(|said| !is_error(said, &body)) else {
-            return self.fail(&Failure::BadAnswer { status: status.as_u16() }, client).await;
+            let failure = Failure::BadAnswer { status: status.as_u16() };
+            return Box::pin(self.fail(&failure, client)).await;
         };
         let by = CanceledBy::Client;
         let whole = Outcome::Completed { cut: false };
@@ -263,7 +264,8 @@ impl Exchange {
         if self.keeps_prompts() {
             let (engine, front) = (&self.app.engine, &self.front);
             let texts = (&front.body[..], answer);
-            if let Err(error) = engine.keep_prompt(front.scope, front.request, texts).await {
+            let kept = Box::pin(engine.keep_prompt(front.scope, front.request, texts));
+            if let Err(error) = kept.await {
                 tracing::warn!(request = %front.request, %error, "a prompt was not kept");
             }
         }

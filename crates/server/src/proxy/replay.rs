@@ -23,7 +23,7 @@ const NOT_KEPT: [&str; 3] = ["trailer", "content-length", "transfer-encoding"];
 /// Takes the request's key to work on. `Err`: somebody did, or does, and that is the answer.
 pub async fn claim(app: &App, front: &Front) -> Result<Option<Claim>, Result<Answer, Error>> {
     let Some(key) = front.key.clone() else { return Ok(None) };
-    match app.engine.claim(front.scope, key).await {
+    match Box::pin(app.engine.claim(front.scope, key)).await {
         Ok(Claimed::Now(claim)) => Ok(Some(claim)),
         Ok(Claimed::Before(kept)) => Err(Ok(again(kept))),
         Err(error) => Err(Err(error)),
