@@ -2,9 +2,8 @@
 //! leave at any time. Nothing is kept for it: whoever sends waits until it has read.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
-use std::vec;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Response};
@@ -29,14 +28,13 @@ pub enum Client {
 
 /// What is sent at once.
 pub enum Sent {
-    Pieces(Vec<Bytes>),
+    Piece(Bytes),
     Trailers(HeaderMap),
 }
 
 /// The body of a stream's answer.
 struct Relayed {
     receiver: mpsc::Receiver<Sent>,
-    pieces: vec::IntoIter<Bytes>,
 }
 
 impl Client {
@@ -103,7 +101,7 @@ impl Client {
     pub fn begin(&mut self, head: Response<()>) {
         let (sender, receiver) = mpsc::channel(READS_MAX);
         let before = std::mem::replace(self, Client::Reading(sender));
-        let body = Relayed { receiver, pieces: Vec::new().into_iter() };
+        let body = Relayed { receiver };
         before.answer(Ok(Answer::Raw(Box::new(head.map(|()| Body::new(body))))));
     }
 
@@ -134,17 +132,10 @@ impl hyper::body::Body for Relayed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        loop {
-            if let Some(piece) = self.pieces.next() {
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
-            }
-            match ready!(self.receiver.poll_recv(context)) {
-                None => return Poll::Ready(None),
-                Some(Sent::Trailers(trailers)) => {
-                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-                }
-                Some(Sent::Pieces(pieces)) => self.pieces = pieces.into_iter(),
-            }
-        }
+        let frame = |sent| match sent {
+            Sent::Piece(piece) => Ok(Frame::data(piece)),
+            Sent::Trailers(trailers) => Ok(Frame::trailers(trailers)),
+        };
+        self.receiver.poll_recv(context).map(|sent| sent.map(frame))
     }
 }

@@ -253,12 +253,11 @@ impl Pump {
         if self.client.is_waiting() {
             self.begin();
         }
+        let piece = joined(pieces);
         if let Some(sent) = &mut self.sent {
-            for piece in &pieces {
-                sent.add(piece);
-            }
+            sent.add(&piece);
         }
-        self.client.send(Sent::Pieces(pieces), patience(self.deadline, &self.stopping)).await;
+        self.client.send(Sent::Piece(piece), patience(self.deadline, &self.stopping)).await;
     }
 
     fn begin(&mut self) {
@@ -516,6 +515,14 @@ impl Last {
             estimated: settled.estimated,
         };
         vec![comment.comment().into(), self.line.clone()]
+    }
+}
+
+/// What is passed on at once goes as one: one chunk, one write.
+fn joined(mut pieces: Vec<Bytes>) -> Bytes {
+    match pieces.len() {
+        1 => pieces.remove(0),
+        _ => pieces.concat().into(),
     }
 }
 

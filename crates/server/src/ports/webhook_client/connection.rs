@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -161,7 +161,14 @@ impl Connection {
         &mut self,
         message: Message,
     ) -> Result<Response<Incoming>, Unanswered> {
-        if poll_fn(|context| self.poll_ready(context)).await.is_err() {
+        // Whoever drove it last is not to be woken by this question, nor is this task by its own.
+        drive_on(&mut self.driver, &mut Context::from_waker(Waker::noop()));
+        let ready = if self.sender.is_ready() {
+            Ok(())
+        } else {
+            poll_fn(|context| self.poll_ready(context)).await
+        };
+        if ready.is_err() || self.is_closed() {
             return Err(Unanswered::Unsent(Box::new(message)));
         }
         let mut answer = std::pin::pin!(self.sender.try_send_request(message));
