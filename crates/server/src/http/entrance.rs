@@ -14,7 +14,7 @@ use axum::http::{Method, Response};
 use axum::routing::future::RouteFuture;
 use tower::Service;
 
-use super::route::{Known, Routes, serve};
+use super::route::{Known, Routes, router, serve};
 use crate::app::App;
 
 /// The HTTP service of this process; cloning it shares it.
@@ -23,13 +23,13 @@ pub struct Entrance {
     app: App,
     /// Of the method POST, by path.
     exact: Arc<HashMap<&'static str, Known>>,
-    router: Router,
+    others: Router,
 }
 
 /// A response under way.
 pub enum Answering {
     Exact(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
-    Routed(RouteFuture<Infallible>),
+    Routed(Box<RouteFuture<Infallible>>),
 }
 
 impl Entrance {
@@ -39,8 +39,8 @@ impl Entrance {
             .iter()
             .filter(|known| known.route.method == Method::POST && !known.route.path.contains('{'));
         let exact = exact.map(|known| (known.route.path, known.clone())).collect();
-        let router = super::route::router(known, app.clone());
-        Entrance { app, exact: Arc::new(exact), router }
+        let others = router(known, app.clone());
+        Entrance { app, exact: Arc::new(exact), others }
     }
 }
 
@@ -62,7 +62,7 @@ impl Service<Request> for Entrance {
                 let names = HashMap::new();
                 Answering::Exact(Box::pin(serve(app, known, (names, request))))
             }
-            None => Answering::Routed(self.router.call(request)),
+            None => Answering::Routed(Box::new(self.others.call(request))),
         }
     }
 }
@@ -73,7 +73,7 @@ impl Future for Answering {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             Answering::Exact(work) => work.as_mut().poll(context).map(Ok),
-            Answering::Routed(routed) => Pin::new(routed).poll(context),
+            Answering::Routed(routed) => Pin::new(routed.as_mut()).poll(context),
         }
     }
 }

@@ -134,19 +134,19 @@ impl Routes {
 
 /// A route of a running server, with its name for logs and figures.
 #[derive(Clone)]
-pub struct Known {
-    pub route: Arc<Route>,
+pub(super) struct Known {
+    pub(super) route: Arc<Route>,
     name: &'static str,
 }
 
 impl Known {
-    pub fn of(route: Route) -> Known {
+    pub(super) fn of(route: Route) -> Known {
         let name = format!("{} {}", route.method, route.path).leak();
         Known { route: Arc::new(route), name }
     }
 }
 
-pub fn router(all: Vec<Known>, app: App) -> Router {
+pub(super) fn router(all: Vec<Known>, app: App) -> Router {
     let mut router = Router::new();
     for known in all {
         let route = &known.route;
@@ -174,7 +174,7 @@ pub fn router(all: Vec<Known>, app: App) -> Router {
 }
 
 /// Lets the request in, runs its handler, and answers in the words of its surface.
-pub async fn serve(
+pub(super) async fn serve(
     app: App,
     Known { route, name }: Known,
     (path, request): (HashMap<String, String>, Request),
