@@ -10,14 +10,14 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::count::{Piece, Text, TextBytes, tokens_of_bytes};
-use super::delta::{Block, Delta};
+use super::delta::{Block, Delta, Tally, said};
 use super::likeness::Likeness;
-use super::sse::{Fields, Frame, Splitter, SseError};
+use super::sse::{Frame, Splitter, SseError};
 use super::usage::{MessagesUsage, Protocol, Usage, chat_usage, messages_tier};
 use crate::json;
+use crate::json::scan::{Scan, put};
 
 /// Reads one provider's stream for one request.
 #[derive(Debug)]
@@ -80,7 +80,9 @@ struct Event<'a> {
     output_bytes: u64,
     /// The piece of text that most events are sent for.
     text: Option<Piece<'a>>,
-    usage: Option<&'a RawValue>,
+    /// What only makes the event's length tell nothing.
+    padding: Option<&'a str>,
+    usage: Option<Piece<'a>>,
     model: Option<Text<'a>>,
     service_tier: Option<Text<'a>>,
     finish_reason: Option<Text<'a>>,
@@ -116,13 +118,15 @@ struct ChatChunk<'a> {
     #[serde(borrow, default)]
     choices: Option<Choices<'a>>,
     #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
+    usage: Option<Piece<'a>>,
     #[serde(borrow, default)]
     model: Option<Text<'a>>,
     #[serde(borrow, default)]
     service_tier: Option<Text<'a>>,
     #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
+    error: Option<Piece<'a>>,
+    #[serde(skip)]
+    padding: Option<&'a str>,
 }
 
 /// All choices of a chunk, summed up.
@@ -158,7 +162,7 @@ struct MessagesEvent<'a> {
     #[serde(borrow, default)]
     delta: Option<MessagesDelta<'a>>,
     #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
+    usage: Option<Piece<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -166,7 +170,7 @@ struct MessageStart<'a> {
     #[serde(borrow, default)]
     model: Option<Text<'a>>,
     #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
+    usage: Option<Piece<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -257,12 +261,11 @@ impl StreamMeter {
 
     /// Meters one event and decides about it.
     fn take(&mut self, frame: Frame, relay: &mut Relay) -> Next {
-        let known = self.likeness.output_bytes(&frame.raw);
-        let fields = if known.is_some() { Fields::default() } else { frame.fields() };
-        let mut event = fields.data.as_deref().map(|data| read(self.protocol, data));
-        if let Some(output_bytes) = known {
-            event = Some(Event { output_bytes, ..Event::default() });
+        if let Some(output_bytes) = self.likeness.output_bytes(&frame.raw) {
+            return self.take_known(frame, output_bytes, relay);
         }
+        let fields = frame.fields();
+        let event = fields.data.as_deref().map(|data| read(self.protocol, data));
         let event = event.unwrap_or_default();
         let bytes = self.seen.output_bytes.saturating_add(event.output_bytes);
         let tokens = tokens_of_bytes(bytes);
@@ -278,9 +281,7 @@ impl StreamMeter {
             Role::UsageBesideNothing => self.seen.finish_reason.is_some(),
             Role::Plain | Role::FinalUsage | Role::Last => false,
         };
-        if known.is_none() {
-            self.likeness.learn(&frame.raw, event.only_text());
-        }
+        self.likeness.learn(&frame.raw, event.only_text(), event.padding);
         self.note(event);
         drop(fields);
         if role == Role::Last {
@@ -294,15 +295,29 @@ impl StreamMeter {
         Next::More
     }
 
+    /// An event with nothing but output.
+    fn take_known(&mut self, frame: Frame, output_bytes: u64, relay: &mut Relay) -> Next {
+        let bytes = self.seen.output_bytes.saturating_add(output_bytes);
+        let tokens = tokens_of_bytes(bytes);
+        if output_bytes > 0 && tokens > self.budget_tokens {
+            self.waiting = Some(frame);
+            return Next::OverBudget { tokens };
+        }
+        self.seen.output_bytes = bytes;
+        relay.push(frame, &self.splitter);
+        Next::More
+    }
+
     fn note(&mut self, event: Event<'_>) {
         if let Some(json) = event.usage {
-            self.note_usage(json.get(), event.role);
+            self.note_usage(json.0, event.role);
         }
         let seen = &mut self.seen;
         if seen.model.is_none() {
             seen.model = event.model.map(Text::into_string);
         }
-        if let Some(tier) = event.service_tier {
+        let tier = event.service_tier;
+        if let Some(tier) = tier.filter(|tier| seen.service_tier.as_deref() != Some(&*tier.0)) {
             seen.service_tier = Some(tier.into_string());
         }
         if seen.finish_reason.is_none() {
@@ -381,14 +396,90 @@ impl Relay {
 /// Reads the data of one event. What cannot be read counts with all its bytes: nobody gets output
 /// for nothing by breaking its JSON.
 fn read(protocol: Protocol, data: &[u8]) -> Event<'_> {
+    if protocol != Protocol::Messages && data.trim_ascii() == b"[DONE]" {
+        return Event { role: Role::Last, ..Event::default() };
+    }
+    let text = std::str::from_utf8(data).ok();
     let read = match protocol {
-        Protocol::Messages => json::read(data).map(messages_event),
-        _ if data.trim_ascii() == b"[DONE]" => {
-            return Event { role: Role::Last, ..Event::default() };
-        }
-        _ => json::read(data).map(chat_event),
+        Protocol::Messages => match text.and_then(walked_delta) {
+            Some(event) => Ok(event),
+            None => json::read(data).map(messages_event),
+        },
+        _ => match text.and_then(ChatChunk::walked) {
+            Some(chunk) => Ok(chat_event(chunk)),
+            None => json::read(data).map(chat_event),
+        },
     };
     read.unwrap_or_else(|_| Event { output_bytes: data.len() as u64, ..Event::default() })
+}
+
+impl<'a> ChatChunk<'a> {
+    /// A usual chunk, walked over once.
+    fn walked(text: &'a str) -> Option<ChatChunk<'a>> {
+        let (mut model, mut tier, mut usage, mut error) = (None, None, None, None);
+        let (mut ends, mut padding) = (None, None);
+        let mut tally = Tally::default();
+        let mut walk = Scan::of(text);
+        walk.object(|walk, name| match name {
+            "choices" => put(&mut ends, tally.choices(walk, "delta")?),
+            "model" => put(&mut model, walk.plain_or_null()?),
+            "service_tier" => put(&mut tier, walk.plain_or_null()?),
+            "usage" => put(&mut usage, walk.value()?),
+            "error" => put(&mut error, walk.value()?),
+            "obfuscation" => walk.value().map(|value| padding = Some(value)),
+            _ => walk.value().map(drop),
+        })?;
+        walk.end()?;
+        let text_of = |json: Option<&'a str>| json.and_then(said).map(|said| Text(said.into()));
+        let given = |json: Option<&'a str>| json.filter(|json| *json != "null").map(Piece);
+        let choices = ends.map(|ends| Choices {
+            count: ends.count,
+            bytes: tally.bytes,
+            text: tally.only_text().map(Piece),
+            finish_reason: ends.of_any.map(|said| Text(said.into())),
+        });
+        let (model, service_tier) = (text_of(model), text_of(tier));
+        Some(ChatChunk {
+            choices,
+            usage: given(usage),
+            model,
+            service_tier,
+            error: given(error),
+            padding,
+        })
+    }
+}
+
+/// A piece of a content block in the Messages protocol: what most of its events are.
+fn walked_delta(text: &str) -> Option<Event<'_>> {
+    let (mut kind, mut index, mut delta) = (None, None, None);
+    let mut tally = Tally::default();
+    let mut walk = Scan::of(text);
+    walk.object(|walk, name| match name {
+        "type" => put(&mut kind, walk.plain_or_null()?),
+        "index" => put(&mut index, walk.whole()?),
+        "delta" => put(&mut delta, delta_bytes(walk, &mut tally)?),
+        "message" | "content_block" | "usage" => None,
+        _ => walk.value().map(drop),
+    })?;
+    walk.end()?;
+    (said(kind?)? == "content_block_delta").then(|| Event {
+        output_bytes: delta.unwrap_or_default(),
+        text: tally.only_text().map(Piece),
+        ..Event::default()
+    })
+}
+
+fn delta_bytes<'a>(walk: &mut Scan<'a>, tally: &mut Tally<'a>) -> Option<u64> {
+    let mut parts = [None; 3];
+    walk.object(|walk, name| match name {
+        "text" => put(&mut parts[0], tally.value(walk)?),
+        "thinking" => put(&mut parts[1], tally.value(walk)?),
+        "partial_json" => put(&mut parts[2], tally.value(walk)?),
+        "stop_reason" => None,
+        _ => walk.value().map(drop),
+    })?;
+    Some(parts.into_iter().flatten().sum())
 }
 
 fn chat_event(chunk: ChatChunk<'_>) -> Event<'_> {
@@ -403,6 +494,7 @@ fn chat_event(chunk: ChatChunk<'_>) -> Event<'_> {
         },
         output_bytes: choices.bytes,
         text: choices.text,
+        padding: chunk.padding,
         usage: chunk.usage,
         model: chunk.model,
         service_tier: chunk.service_tier,
@@ -425,6 +517,7 @@ fn messages_event(event: MessagesEvent<'_>) -> Event<'_> {
             _ => Role::Plain,
         },
         text: delta.map(|delta| delta.text),
+        padding: None,
         output_bytes: delta_bytes + event.content_block.map_or(0, |block| block.bytes()),
         usage: event.usage.or(start_usage),
         model,
@@ -461,5 +554,47 @@ impl<'de: 'a, 'a> Deserialize<'de> for Choices<'a> {
             }
         }
         deserializer.deserialize_seq(Sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::tests::json_with;
+    use proptest::prelude::*;
+
+    /// All that counts of an event.
+    fn told(event: &Event<'_>) -> String {
+        let Event { role, output_bytes, usage, failed, block, .. } = event;
+        let names = [&event.model, &event.service_tier, &event.finish_reason];
+        format!("{role:?} {output_bytes} {usage:?} {failed} {block:?} {names:?}")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+        #[test]
+        fn no_event_is_read_otherwise_by_the_walk(text in json_with(&[
+            "choices", "delta", "content", "text", "usage", "error", "model", "tool_calls",
+            "function", "arguments", "finish_reason", "obfuscation", "service_tier", "x",
+        ])) {
+            if let Some(chunk) = ChatChunk::walked(&text) {
+                let read = serde_json::from_str(&text).map(chat_event).unwrap();
+                prop_assert_eq!(told(&chat_event(chunk)), told(&read));
+            }
+        }
+
+        #[test]
+        fn no_delta_is_read_otherwise_by_the_walk(text in json_with(&[
+            "delta", "index", "text", "thinking", "partial_json", "stop_reason", "x", "usage",
+            "message",
+        ])) {
+            let text = text.replacen('{', "{\"type\":\"content_block_delta\",", 1);
+            let text = text.replacen(",}", "}", 1);
+            if let Some(event) = walked_delta(&text) {
+                let read = serde_json::from_str(&text).map(messages_event).unwrap();
+                prop_assert_eq!(told(&event), told(&read));
+            }
+        }
     }
 }

@@ -5,11 +5,12 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::count::{Text, TextBytes};
-use super::delta::{Block, Delta};
+use super::count::{Piece, Text, TextBytes};
+use super::delta::{Block, Delta, Tally, said};
 use super::price::Price;
 use super::vector::{Class, Quantities};
 use crate::json;
+use crate::json::scan::{Scan, put};
 
 /// The endpoint's shape of bodies and events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,18 +71,19 @@ struct ServerTools {
     web_fetch_requests: Option<u64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct ChatUsage<'a> {
-    prompt_tokens: u64,
+    prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
     total_tokens: Option<u64>,
     prompt_tokens_details: Option<PromptDetails>,
     completion_tokens_details: Option<CompletionDetails>,
-    #[serde(borrow, default)]
-    cost: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cost: Option<Piece<'a>>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[expect(clippy::struct_field_names, reason = "the names are the provider's")]
 struct PromptDetails {
     cached_tokens: Option<u64>,
@@ -90,7 +92,7 @@ struct PromptDetails {
     image_tokens: Option<u64>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct CompletionDetails {
     reasoning_tokens: Option<u64>,
     audio_tokens: Option<u64>,
@@ -98,8 +100,9 @@ struct CompletionDetails {
 
 /// Reads a chat, completions or embeddings `usage`. `None`: absent, `null`, or without figures.
 pub fn chat_usage(json: &str) -> Option<Usage> {
-    let usage: ChatUsage<'_> = serde_json::from_str(json).ok()?;
-    let rest_of_total = || Some(usage.total_tokens?.saturating_sub(usage.prompt_tokens));
+    let usage = ChatUsage::walked(json).or_else(|| serde_json::from_str(json).ok())?;
+    let prompt_tokens = usage.prompt_tokens?;
+    let rest_of_total = || Some(usage.total_tokens?.saturating_sub(prompt_tokens));
     let completion = usage.completion_tokens.or_else(rest_of_total)?;
     let prompt = usage.prompt_tokens_details.unwrap_or_default();
     let output = usage.completion_tokens_details.unwrap_or_default();
@@ -110,12 +113,61 @@ pub fn chat_usage(json: &str) -> Option<Usage> {
         (Class::AudioInput, prompt.audio_tokens),
         (Class::Image, prompt.image_tokens),
     ];
-    split(&mut quantities, usage.prompt_tokens, &inside_prompt, Class::Input);
+    split(&mut quantities, prompt_tokens, &inside_prompt, Class::Input);
     let inside_completion =
         [(Class::Reasoning, output.reasoning_tokens), (Class::AudioOutput, output.audio_tokens)];
     split(&mut quantities, completion, &inside_completion, Class::Output);
-    let provider_cost = usage.cost.and_then(|cost| decimal(cost.get()));
+    let provider_cost = usage.cost.and_then(|cost| decimal(cost.0));
     Some(Usage { quantities, provider_cost })
+}
+
+impl<'a> ChatUsage<'a> {
+    /// Figures as they mostly come: whole numbers, each once.
+    fn walked(json: &'a str) -> Option<ChatUsage<'a>> {
+        let mut usage = ChatUsage::default();
+        let mut walk = Scan::of(json);
+        walk.object(|walk, name| match name {
+            "prompt_tokens" => put(&mut usage.prompt_tokens, walk.whole()?),
+            "completion_tokens" => put(&mut usage.completion_tokens, walk.whole()?),
+            "total_tokens" => put(&mut usage.total_tokens, walk.whole()?),
+            "prompt_tokens_details" => {
+                put(&mut usage.prompt_tokens_details, PromptDetails::walked(walk)?)
+            }
+            "completion_tokens_details" => {
+                put(&mut usage.completion_tokens_details, CompletionDetails::walked(walk)?)
+            }
+            // It may be null, twice, or anything.
+            "cost" => None,
+            _ => walk.value().map(drop),
+        })?;
+        walk.end().map(|()| usage)
+    }
+}
+
+impl PromptDetails {
+    fn walked(walk: &mut Scan<'_>) -> Option<PromptDetails> {
+        let mut details = PromptDetails::default();
+        walk.object(|walk, name| match name {
+            "cached_tokens" => put(&mut details.cached_tokens, walk.whole()?),
+            "cache_write_tokens" => put(&mut details.cache_write_tokens, walk.whole()?),
+            "audio_tokens" => put(&mut details.audio_tokens, walk.whole()?),
+            "image_tokens" => put(&mut details.image_tokens, walk.whole()?),
+            _ => walk.value().map(drop),
+        })?;
+        Some(details)
+    }
+}
+
+impl CompletionDetails {
+    fn walked(walk: &mut Scan<'_>) -> Option<CompletionDetails> {
+        let mut details = CompletionDetails::default();
+        walk.object(|walk, name| match name {
+            "reasoning_tokens" => put(&mut details.reasoning_tokens, walk.whole()?),
+            "audio_tokens" => put(&mut details.audio_tokens, walk.whole()?),
+            _ => walk.value().map(drop),
+        })?;
+        Some(details)
+    }
 }
 
 /// Takes each part out of the total as far as it goes; what is left is `rest`. So no token counts
@@ -228,6 +280,33 @@ pub fn answer(protocol: Protocol, body: &[u8]) -> Option<Answer> {
 }
 
 fn chat_answer(body: &[u8]) -> Option<Answer> {
+    let walked = std::str::from_utf8(body).ok().and_then(walked_answer);
+    walked.or_else(|| read_answer(body))
+}
+
+/// A usual answer, walked over once.
+fn walked_answer(text: &str) -> Option<Answer> {
+    let (mut model, mut tier, mut usage, mut ends) = (None, None, None, None);
+    let mut tally = Tally::default();
+    let mut walk = Scan::of(text);
+    walk.object(|walk, name| match name {
+        "model" => put(&mut model, walk.plain_or_null()?),
+        "service_tier" => put(&mut tier, walk.plain_or_null()?),
+        "usage" => put(&mut usage, walk.value()?),
+        "choices" => put(&mut ends, tally.choices(walk, "message")?),
+        _ => walk.value().map(drop),
+    })?;
+    walk.end()?;
+    Some(Answer {
+        model: model.and_then(said).map(str::to_owned),
+        service_tier: tier.and_then(said).map(str::to_owned),
+        finish_reason: ends.and_then(|ends| ends.of_first).map(str::to_owned),
+        usage: usage.and_then(chat_usage),
+        output_bytes: tally.bytes,
+    })
+}
+
+fn read_answer(body: &[u8]) -> Option<Answer> {
     let answer: ChatAnswer<'_> = json::read(body).ok()?;
     let output_bytes = answer.choices.iter().fold(0_u64, |sum, choice| {
         sum.saturating_add(choice.message.bytes()).saturating_add(choice.text.0)
@@ -296,6 +375,8 @@ fn decimal(json: &str) -> Option<Price> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::tests::json_with;
+    use proptest::prelude::*;
 
     fn quantities(parts: &[(Class, u64)]) -> Quantities {
         parts.iter().fold(Quantities::default(), |sum, (class, n)| sum.with(*class, *n))
@@ -428,6 +509,57 @@ mod tests {
         assert!(!differs_by_a_percent(price("1"), price("1.01")));
         assert!(differs_by_a_percent(price("1"), price("1.0100001")));
         assert!(differs_by_a_percent(price("0"), price("0.1")));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+        #[test]
+        fn no_answer_is_read_otherwise_by_the_walk(text in json_with(&[
+            "choices", "message", "content", "text", "usage", "prompt_tokens", "total_tokens",
+            "prompt_tokens_details", "cached_tokens", "tool_calls", "function", "name", "model",
+            "finish_reason", "reasoning", "reasoning_content", "x",
+        ])) {
+            if let Some(answer) = walked_answer(&text) {
+                prop_assert_eq!(Some(answer), read_answer(text.as_bytes()));
+            }
+            if let Some(usage) = ChatUsage::walked(&text) {
+                let read = serde_json::from_str::<ChatUsage<'_>>(&text);
+                prop_assert_eq!(format!("{usage:?}"), format!("{:?}", read.unwrap()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_walk_reads_of_an_answer_is_what_serde_reads() {
+        let choice = r#""message":{"content":"a\n","refusal":null,"reasoning":"abc",
+            "reasoning_content":"abcd","tool_calls":[{"function":{"name":"f","arguments":"{}"}},
+            {"custom":{"input":"x"}}],"audio":{"data":"1","transcript":[]},
+            "function_call":null},"finish_reason":"stop""#;
+        let usual = [
+            "{}".to_owned(),
+            format!(r#"{{"model":"m","service_tier":null,"choices":[{{{choice}}}],"usage":null}}"#),
+            format!(r#"{{"choices":[{{"text":"abc"}},{{{choice}}}],"x":[{{}}]}}"#),
+            r#"{"usage":{"prompt_tokens":1,"completion_tokens":2}}"#.to_owned(),
+        ];
+        for text in usual {
+            assert_eq!(walked_answer(&text), read_answer(text.as_bytes()), "{text}");
+        }
+        let odd = [
+            r#"{"choices":null}"#,
+            r#"{"choices":[{"message":null}]}"#,
+            r#"{"model":5}"#,
+            r#"{"model":null,"model":"m"}"#,
+            r#"{"choices":[{"message":{"content":1,"content":2}}]}"#,
+            r#"{"choices":[{"message":{"tool_calls":[null]}}]}"#,
+            r#"{"choices":[]} 1"#,
+            r#"{"choices":[{"message":{"audio":[]}}]}"#,
+            r#"{"x":"\u00"}"#,
+            r#"{"choices":[{"finish_reason":"a","finish_reason":"a"}]}"#,
+        ];
+        for text in odd {
+            assert_eq!(walked_answer(text), None, "{text}");
+        }
     }
 
     #[test]
