@@ -13,7 +13,7 @@ use domain::ledger::lot::Lot;
 use domain::place::Place;
 use domain::time::Timestamp;
 use domain::wallet::Wallet;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use crate::account_log;
 use crate::database::Read;
@@ -157,6 +157,7 @@ fn load_holds(connection: &Connection, wallet: i64) -> Result<Vec<Hold>, Error> 
 pub(crate) fn take_changes(
     connection: &Connection,
     account: &mut Account,
+    holds: &mut HoldRows<'_>,
 ) -> Result<Option<State>, Error> {
     let mut changes = std::mem::take(&mut account.changes);
     if !changes.balance && changes.lots.is_empty() && changes.holds.is_empty() {
@@ -171,7 +172,7 @@ pub(crate) fn take_changes(
     changes.holds.sort_unstable();
     changes.holds.dedup();
     for place in changes.holds {
-        write_hold(connection, account, place)?;
+        holds.write(account, place)?;
     }
     Ok(Some(state))
 }
@@ -202,29 +203,41 @@ fn spill(connection: &Connection, account: &Account, fits: bool) -> Result<(), E
     Ok(())
 }
 
-fn write_hold(connection: &Connection, account: &Account, place: Place) -> Result<(), Error> {
-    let Some(hold) = account.holds.iter().find(|hold| hold.place == place) else {
-        let mut delete =
+/// Writes open holds; each of its statements is looked up once.
+pub(crate) struct HoldRows<'c> {
+    upsert: CachedStatement<'c>,
+    delete: CachedStatement<'c>,
+}
+
+impl<'c> HoldRows<'c> {
+    pub(crate) fn new(connection: &'c Connection) -> Result<HoldRows<'c>, Error> {
+        let upsert = connection.prepare_cached(
+            "INSERT INTO holds (wallet, place, amount, deadline, created_at, taken, quiet)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (wallet, place) DO UPDATE SET amount = excluded.amount,
+                deadline = excluded.deadline, taken = excluded.taken",
+        )?;
+        let delete =
             connection.prepare_cached("DELETE FROM holds WHERE wallet = ?1 AND place = ?2")?;
-        delete.execute([account.no, place.raw()])?;
-        return Ok(());
-    };
-    let mut upsert = connection.prepare_cached(
-        "INSERT INTO holds (wallet, place, amount, deadline, created_at, taken, quiet)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (wallet, place) DO UPDATE SET amount = excluded.amount,
-            deadline = excluded.deadline, taken = excluded.taken",
-    )?;
-    upsert.execute(params![
-        account.no,
-        hold.place.raw(),
-        Money(hold.amount),
-        Millis(hold.deadline),
-        Millis(hold.created_at),
-        write_taken(&hold.taken).unwrap_or_default(),
-        hold.quiet,
-    ])?;
-    Ok(())
+        Ok(HoldRows { upsert, delete })
+    }
+
+    fn write(&mut self, account: &Account, place: Place) -> Result<(), Error> {
+        let Some(hold) = account.holds.iter().find(|hold| hold.place == place) else {
+            self.delete.execute([account.no, place.raw()])?;
+            return Ok(());
+        };
+        self.upsert.execute(params![
+            account.no,
+            hold.place.raw(),
+            Money(hold.amount),
+            Millis(hold.deadline),
+            Millis(hold.created_at),
+            write_taken(&hold.taken).unwrap_or_default(),
+            hold.quiet,
+        ])?;
+        Ok(())
+    }
 }
 
 /// Three fields in one byte: awake, level, told.

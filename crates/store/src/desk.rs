@@ -17,6 +17,7 @@ use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::account_log::{AccountLog, Overlay};
+use crate::accounts::HoldRows;
 use crate::database::Read;
 use crate::deliveries::{Handover, Routing};
 use crate::error::Error;
@@ -233,10 +234,11 @@ impl Desk {
 
     fn write_accounts(&mut self, connection: &Connection) -> Result<(), Error> {
         let mut states = Vec::with_capacity(self.touched.len());
+        let mut holds = HoldRows::new(connection)?;
         for wallet in std::mem::take(&mut self.touched) {
             let Some(slot) = self.slots.get_mut(&wallet) else { continue };
             slot.touched = false;
-            let state = accounts::take_changes(connection, &mut slot.account)?;
+            let state = accounts::take_changes(connection, &mut slot.account, &mut holds)?;
             states.extend(state.map(|state| (wallet, state)));
             let due = expiry::next_due(&slot.account);
             let env = slot.account.last.map(domain::place::Place::env).unwrap_or_default();

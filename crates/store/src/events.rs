@@ -36,12 +36,12 @@ pub(crate) fn append(
         Record::Event(event) => Some(event),
         _ => None,
     });
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO events (place, at, recorded_at, kind, subject, order_key, sequence,
+            paywall, body, request, idempotency_key, suppressed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
     for event in events {
-        let mut insert = connection.prepare_cached(
-            "INSERT INTO events (place, at, recorded_at, kind, subject, order_key, sequence,
-                paywall, body, request, idempotency_key, suppressed)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        )?;
         insert.execute(params![
             event.place.raw(),
             Millis(event.at),

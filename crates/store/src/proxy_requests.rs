@@ -77,45 +77,55 @@ fn from_row(row: &Row<'_>) -> Result<StoredRequest, Error> {
     })
 }
 
-/// Writes requests as they are now, new or known. What was counted stays.
+/// Writes requests as they are now, new or known; one that ended is not under way again. What was
+/// counted stays.
 pub(crate) fn save(connection: &Connection, requests: Vec<(EnvNo, Noted)>) -> Result<(), Error> {
-    let mut ended = Vec::new();
-    for (env, request) in requests {
-        let Standing::Ended { known } = request.standing else {
-            save_open(connection, env, &request)?;
-            continue;
-        };
-        if known {
-            delete(connection, env, &request)?;
-        }
+    let is_ended = |(_, one): &(EnvNo, Noted)| matches!(one.standing, Standing::Ended { .. });
+    let (ended, open): (Vec<_>, Vec<_>) = requests.into_iter().partition(is_ended);
+    save_open(connection, &open)?;
+    delete(connection, &ended)?;
+    let ended = ended.into_iter().map(|(env, request)| {
         let Noted { paywall, id, story, .. } = request;
-        ended.push(Ended { env, paywall, id, story });
-    }
-    proxy_packs::append(connection, ended)
+        Ended { env, paywall, id, story }
+    });
+    proxy_packs::append(connection, ended.collect())
 }
 
-fn save_open(connection: &Connection, env: EnvNo, request: &Noted) -> Result<(), Error> {
+fn save_open(connection: &Connection, requests: &[(EnvNo, Noted)]) -> Result<(), Error> {
+    if requests.is_empty() {
+        return Ok(());
+    }
     let mut upsert = connection.prepare_cached(
         "INSERT INTO proxy_requests (env, paywall, id, wallet, unsettled, counted, story)
          VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)
          ON CONFLICT (env, paywall, id) DO UPDATE SET unsettled = excluded.unsettled,
             story = excluded.story",
     )?;
-    upsert.execute(params![
-        env.get(),
-        request.paywall,
-        Key(request.id.0),
-        request.wallet,
-        request.standing == Standing::Unsettled,
-        proxy_packs::pack([(request.id, &request.story)]),
-    ])?;
+    for (env, request) in requests {
+        upsert.execute(params![
+            env.get(),
+            request.paywall,
+            Key(request.id.0),
+            request.wallet,
+            request.standing == Standing::Unsettled,
+            proxy_packs::pack([(request.id, &request.story)]),
+        ])?;
+    }
     Ok(())
 }
 
-fn delete(connection: &Connection, env: EnvNo, request: &Noted) -> Result<(), Error> {
+/// Of those that ended, the rows of what was known.
+fn delete(connection: &Connection, ended: &[(EnvNo, Noted)]) -> Result<(), Error> {
+    let is_known = |one: &Noted| one.standing == Standing::Ended { known: true };
+    let mut known = ended.iter().filter(|(_, one)| is_known(one)).peekable();
+    if known.peek().is_none() {
+        return Ok(());
+    }
     let mut delete = connection
         .prepare_cached("DELETE FROM proxy_requests WHERE env = ?1 AND paywall = ?2 AND id = ?3")?;
-    delete.execute(params![env.get(), request.paywall, Key(request.id.0)])?;
+    for (env, request) in known {
+        delete.execute(params![env.get(), request.paywall, Key(request.id.0)])?;
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Select, Sender, bounded};
 use domain::place::EnvNo;
 use domain::scope::Scope;
 use domain::time::Timestamp;
@@ -248,6 +248,7 @@ struct Thread {
 impl Thread {
     fn run(&mut self, queue: &Receiver<Box<dyn Job>>) {
         while let Ok(first) = queue.recv() {
+            self.await_room();
             let mut jobs = vec![first];
             while jobs.len() < BATCH_MAX {
                 match queue.try_recv() {
@@ -258,6 +259,14 @@ impl Thread {
             self.run_batch(jobs);
             self.keep_house();
         }
+    }
+
+    /// A batch that could not be handed on is not begun yet: it would wait, and jobs that come
+    /// meanwhile would need another one.
+    fn await_room(&self) {
+        let mut syncer = Select::new();
+        syncer.send(&self.unsynced);
+        syncer.ready();
     }
 
     /// Runs the jobs until a transaction with all of them but the panicked ones is committed.
@@ -289,7 +298,7 @@ impl Thread {
     }
 
     fn try_batch(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Committed, Failed> {
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(Error::from)?;
+        self.run_statement("BEGIN IMMEDIATE")?;
         let recorded_at = self.times.real();
         for (index, job) in jobs.iter_mut().enumerate() {
             let ran = catch_unwind(AssertUnwindSafe(|| self.run_job(&mut **job, recorded_at)));
@@ -299,9 +308,14 @@ impl Thread {
         self.desk.flush(&self.connection, recorded_at)?;
         // Counted first, so that nobody sees the commit without knowing that it may not be durable.
         let number = self.committed.fetch_add(1, Ordering::AcqRel) + 1;
-        self.connection.execute_batch("COMMIT").map_err(Error::from)?;
+        self.run_statement("COMMIT")?;
         self.desk.commit();
         Ok(Committed { number, handovers: std::mem::take(&mut self.desk.handovers), envs })
+    }
+
+    fn run_statement(&self, sql: &str) -> Result<(), Error> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
     }
 
     fn grown(&self) -> Vec<EnvNo> {
