@@ -156,7 +156,9 @@ mod tests {
         }
 
         #[test]
-        fn bytes_that_nobody_wrote_are_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn bytes_that_nobody_wrote_are_no_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
             let mut rest = bytes.as_slice();
             while pull_maybe(&mut rest, pull_slice).is_some() && pull(&mut rest).is_some() {}
         }

@@ -296,13 +296,18 @@ mod tests {
         assert!(find(&bytes, RequestId(Ulid(41))).is_none());
     }
 
+    /// Milliseconds, chance, and what becomes of each.
+    fn requests() -> impl Strategy<Value = Vec<(u128, u16, u8)>> {
+        prop::collection::vec((0..4_000_u128, any::<u16>(), 0..4_u8), 1..90)
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(6))]
         /// Whatever ended together, in whichever order: each request is found, and pages hold
         /// exactly the newest ones.
         #[test]
         fn requests_are_found_by_id_and_paged_newest_first(
-            flushes in prop::collection::vec(prop::collection::vec((0..4_000_u128, any::<u16>(), 0..4_u8), 1..90), 1..8),
+            flushes in prop::collection::vec(requests(), 1..8),
             limit in 1..40_u32,
         ) {
             let folder = tempfile::tempdir().unwrap();
@@ -340,10 +345,13 @@ mod tests {
                 paged.extend(page.iter().map(|story| story.request_id));
             }
             prop_assert_eq!(&paged, &ids);
-            let find = |id| database.read(|read| proxy_requests::find(read, &scope(), (PAYWALL, id)));
+            let find = |id| {
+                database.read(|read| proxy_requests::find(read, &scope(), (PAYWALL, id)))
+            };
             for id in ids {
                 let found: Option<Story> = find(id).unwrap();
-                prop_assert_eq!(found.map(|story| (story.request_id, story.status)), Some((id, Status::Completed)));
+                let found = found.map(|story| (story.request_id, story.status));
+                prop_assert_eq!(found, Some((id, Status::Completed)));
             }
             prop_assert!(find(RequestId(Ulid(7))).unwrap().is_none());
         }
