@@ -502,3 +502,29 @@ fn set_counter(connection: &Connection, env: EnvNo, scope: &str, last: u64) -> R
     upsert.execute(params![env.get(), scope, signed(last)])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_moves_only_where_it_would_be_late_or_is_due() {
+        let at = |ms: i64| Some(Timestamp::from_millis(ms));
+        let table = [
+            ((None, None), false),
+            ((None, at(50)), true),
+            // Earlier than what is due: it stays, whatever comes later.
+            ((at(20), at(50)), false),
+            ((at(20), None), false),
+            // Later than what is due now.
+            ((at(50), at(20)), true),
+            // It is due itself, and found nothing to do.
+            ((at(10), at(50)), true),
+            ((at(9), None), true),
+            ((at(9), at(9)), false),
+        ];
+        for ((row, due), moves) in table {
+            assert_eq!(moves_timer(row, due, Timestamp::from_millis(10)), moves, "{row:?} {due:?}");
+        }
+    }
+}
