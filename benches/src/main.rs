@@ -56,6 +56,9 @@ struct Args {
     /// Leave Farebox out of the proxy's topic: what nginx and the load can do
     #[arg(long)]
     without_farebox: bool,
+    /// Tables of the proxy's topic; all, unless some are named
+    #[arg(long, value_enum)]
+    table: Vec<proxy::Table>,
 }
 
 /// How long and how often everything is measured.
@@ -94,8 +97,12 @@ async fn main() -> anyhow::Result<()> {
         memory::measure(&plan).await?;
     }
     if asks(Topic::Proxy) {
-        let sides = proxy::Sides { farebox: !args.without_farebox, litellm: args.litellm };
-        proxy::measure(plan, sides).await?;
+        let asked = proxy::Asked {
+            farebox: !args.without_farebox,
+            litellm: args.litellm,
+            tables: args.table,
+        };
+        proxy::measure(plan, asked).await?;
     }
     Ok(())
 }

@@ -10,6 +10,9 @@ use anyhow::Context as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use fakes::provider::waits::Waits as _;
+
+use super::fine_waits::FineWaits;
 use crate::report;
 
 const INPUT_BYTES: usize = 32 << 10;
@@ -23,6 +26,17 @@ pub struct Load {
     pub address: SocketAddr,
     pub connections: usize,
     pub requests: Arc<Vec<Vec<u8>>>,
+    pub pace: Option<Pace>,
+}
+
+/// Calls that each take their time at the provider: only what they take beyond it is told.
+#[derive(Clone)]
+pub struct Pace {
+    pub waits: Arc<FineWaits>,
+    /// The provider's time for each of the requests.
+    pub each: Arc<Vec<Duration>>,
+    /// The middle of these: the lanes' first calls are spread over it.
+    pub middle: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,22 +52,9 @@ impl Load {
     pub async fn run(&self, length: Duration) -> anyhow::Result<Counted> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = tokio::task::JoinSet::new();
-        let lanes = self.connections;
-        for lane in 0..lanes {
-            let (stop, requests) = (stop.clone(), self.requests.clone());
-            let mut wire = Wire::open(self.address).await?;
-            tasks.spawn(async move {
-                // Lanes start far apart, so that no two of them meet.
-                let mut number = lane * requests.len() / lanes;
-                let mut times = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    let began = Instant::now();
-                    wire.call(&requests[number % requests.len()]).await?;
-                    times.push(u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX));
-                    number += 1;
-                }
-                anyhow::Ok(times)
-            });
+        for lane in 0..self.connections {
+            let wire = Wire::open(self.address).await?;
+            tasks.spawn(self.clone().lane(lane, wire, stop.clone()));
         }
         let began = Instant::now();
         tokio::time::sleep(length).await;
@@ -63,6 +64,41 @@ impl Load {
             times.extend(done.context("a connection failed")??);
         }
         counted(times, began.elapsed())
+    }
+
+    /// One connection's calls, in microseconds each.
+    async fn lane(
+        self,
+        lane: usize,
+        mut wire: Wire,
+        stop: Arc<AtomicBool>,
+    ) -> anyhow::Result<Vec<u32>> {
+        // Lanes start far apart, so that no two of them meet.
+        let mut number = lane * self.requests.len() / self.connections;
+        let mut times = Vec::new();
+        if let Some(pace) = &self.pace {
+            pace.start(lane, self.connections).await?;
+            // A connection's first call is not what is measured: it is kept alive.
+            wire.call(&self.requests[number]).await?;
+        }
+        while !stop.load(Ordering::Relaxed) {
+            let at = number % self.requests.len();
+            wire.call(&self.requests[at]).await?;
+            let known = self.pace.as_ref().map(|pace| pace.each[at]).unwrap_or_default();
+            let took = wire.took.saturating_sub(known);
+            times.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+            number += 1;
+        }
+        Ok(times)
+    }
+}
+
+impl Pace {
+    /// Waits for a lane's place in the first round.
+    async fn start(&self, lane: usize, lanes: usize) -> anyhow::Result<()> {
+        let place = self.middle * u32::try_from(lane)? / u32::try_from(lanes)?;
+        self.waits.wait(place).await;
+        Ok(())
     }
 }
 
@@ -81,6 +117,8 @@ fn counted(mut times: Vec<u32>, took: Duration) -> anyhow::Result<Counted> {
 pub struct Wire {
     stream: TcpStream,
     input: Vec<u8>,
+    /// From right before the newest request's write until right after its answer's last read.
+    took: Duration,
 }
 
 /// How an answer says where it ends.
@@ -94,7 +132,7 @@ impl Wire {
     pub async fn open(address: SocketAddr) -> anyhow::Result<Wire> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Wire { stream, input: Vec::with_capacity(INPUT_BYTES) })
+        Ok(Wire { stream, input: Vec::with_capacity(INPUT_BYTES), took: Duration::ZERO })
     }
 
     /// The whole answer, head and all, with status 200; an event stream must have come to its end.
@@ -110,13 +148,15 @@ impl Wire {
 
     /// Any answer.
     pub async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<&[u8]> {
-        self.stream.write_all(request).await?;
         self.input.clear();
+        let began = Instant::now();
+        self.stream.write_all(request).await?;
         let mut head = None;
         loop {
             if self.stream.read_buf(&mut self.input).await? == 0 {
                 anyhow::bail!("closed after {}", String::from_utf8_lossy(&self.input));
             }
+            self.took = began.elapsed();
             head = match head {
                 None => head_of(&self.input)?,
                 known => known,

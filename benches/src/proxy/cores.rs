@@ -1,7 +1,7 @@
 //! Which core a process runs on, and how much of it it used. Linux only, by `taskset` and `/proc`.
 
 use std::ffi::OsStr;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
 
@@ -42,4 +42,38 @@ pub fn used_us(process: u32) -> anyhow::Result<u64> {
 fn ticks_a_second() -> anyhow::Result<u64> {
     let output = Command::new("getconf").arg("CLK_TCK").output()?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().parse()?)
+}
+
+/// Time that the host of a virtual machine kept from both cores so far, in microseconds.
+pub fn stolen_us() -> anyhow::Result<u64> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let all = stat.lines().next().context("no line for all cores")?;
+    let ticks: u64 = all.split_whitespace().nth(8).context("no time stolen")?.parse()?;
+    Ok(ticks * (1_000_000 / ticks_a_second()?))
+}
+
+/// Keeps both cores from halting: something of the lowest priority runs on each, which gives way to
+/// everything else at once. The host of a virtual machine may wake a halted core late, by
+/// milliseconds, and that is no property of what is measured.
+pub struct Awake(Vec<Child>);
+
+impl Awake {
+    pub fn start() -> anyhow::Result<Awake> {
+        let mut awake = Awake(Vec::new());
+        for core in [PROXY, LOAD] {
+            let mut command = command(core, "chrt");
+            command.args(["--idle", "0", "sh", "-c", "while :; do :; done"]);
+            awake.0.push(command.stdin(Stdio::null()).spawn()?);
+        }
+        Ok(awake)
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
 }

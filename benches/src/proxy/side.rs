@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::client::{Counted, Load, Wire};
+use super::client::{Counted, Load, Pace, Wire};
 use super::cores;
 use super::farebox::{Farebox, USERS, user};
+use super::fine_waits::FineWaits;
 use super::litellm::LiteLlm;
 use super::nginx::Nginx;
 use crate::{Plan, report};
@@ -16,6 +17,10 @@ use crate::{Plan, report};
 pub const MODEL: &str = "gpt-4o-mini";
 /// Tokens that an answer may have: more than any of ours has.
 const CAP: u64 = 256;
+/// The provider's time where it takes any: 20 ms and a tenth more or less, in no order.
+const WAIT: Duration = Duration::from_millis(20);
+const WAIT_MIN_US: u64 = 18_000;
+const WAIT_SPREAD_US: u64 = 4_001;
 
 /// What every call of a load asks for.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +28,8 @@ pub struct Asked {
     pub prompt: &'static str,
     pub stream: bool,
     pub connections: usize,
+    /// Whether the provider takes its time.
+    pub waits: bool,
 }
 
 pub struct Side {
@@ -40,8 +47,11 @@ pub struct Run {
     pub counted: Counted,
     /// Of the proxy, for each call, in nanoseconds.
     pub used_ns: u64,
-    /// Of the core of the load, in percent.
+    /// Of the proxy's core and of the load's, in percent.
+    pub busy: u64,
     pub load_busy: u64,
+    /// What the host kept of both, in percent of one.
+    pub stolen: u64,
 }
 
 impl Side {
@@ -81,15 +91,27 @@ impl Side {
         let address = if asked.stream { self.streaming } else { self.plain };
         // One list for all lanes; each lane starts at a user of its own.
         let requests = (0..USERS).map(|number| self.request(address, asked, number)).collect();
-        Load { address, connections: asked.connections, requests: Arc::new(requests) }
+        Load { address, connections: asked.connections, requests: Arc::new(requests), pace: None }
+    }
+
+    /// As `load`, for a provider that takes its time.
+    pub fn paced(&self, asked: Asked, waits: &Arc<FineWaits>) -> Load {
+        let each = (0..USERS).map(wait_of).collect();
+        let pace = Pace { waits: waits.clone(), each: Arc::new(each), middle: WAIT };
+        Load { pace: Some(pace), ..self.load(asked) }
     }
 
     fn request(&self, address: SocketAddr, asked: Asked, number: usize) -> Vec<u8> {
+        let prompt = if asked.waits {
+            format!("{} [slow-us {}]", asked.prompt, wait_of(number).as_micros())
+        } else {
+            asked.prompt.to_owned()
+        };
         let body = json!({
             "model": MODEL, "max_tokens": CAP, "stream": asked.stream,
             "messages": [
                 { "role": "system", "content": "You are a polite assistant." },
-                { "role": "user", "content": asked.prompt },
+                { "role": "user", "content": prompt },
             ],
         });
         let (body, key, user) = (body.to_string(), &self.key, user(number));
@@ -114,20 +136,36 @@ impl Side {
         let used = || self.process.map_or(Ok(0), cores::used_us);
         let ours = std::process::id();
         let (before, load_before) = (used()?, cores::used_us(ours)?);
+        let stolen_before = cores::stolen_us()?;
+        let began = Instant::now();
         let counted = load.run(length).await?;
-        let (after, load_after) = (used()?, cores::used_us(ours)?);
-        let used_ns = (after - before) * 1_000 / counted.calls.max(1);
-        let wall_us = u64::try_from(length.as_micros())?.max(1);
-        Ok(Run { counted, used_ns, load_busy: (load_after - load_before) * 100 / wall_us })
+        let wall_us = u64::try_from(began.elapsed().as_micros())?.max(1);
+        let (used_us, load_us) = (used()? - before, cores::used_us(ours)? - load_before);
+        Ok(Run {
+            counted,
+            used_ns: used_us * 1_000 / counted.calls.max(1),
+            busy: used_us * 100 / wall_us,
+            load_busy: load_us * 100 / wall_us,
+            stolen: (cores::stolen_us()? - stolen_before) * 100 / wall_us,
+        })
     }
 }
 
-/// The run with the median rate of each side; the runs of the sides alternate.
-pub async fn alternate(plan: &Plan, sides: &[&Side], asked: Asked) -> anyhow::Result<Vec<Run>> {
-    let loads: Vec<Load> = sides.iter().map(|side| side.load(asked)).collect();
+/// What the provider takes for a request; the same for every side.
+fn wait_of(number: usize) -> Duration {
+    let chance = domain::id::splitmix(u64::try_from(number).unwrap_or_default());
+    Duration::from_micros(WAIT_MIN_US + chance % WAIT_SPREAD_US)
+}
+
+/// Runs of all sides, in turn; for each side all its runs.
+pub async fn alternate(
+    plan: &Plan,
+    sides: &[Side],
+    loads: &[Load],
+) -> anyhow::Result<Vec<Vec<Run>>> {
     let mut all = vec![Vec::new(); sides.len()];
     for round in 0..=plan.runs {
-        for (at, (side, load)) in sides.iter().zip(&loads).enumerate() {
+        for (at, (side, load)) in sides.iter().zip(loads).enumerate() {
             let length = if round == 0 { plan.warm } else { plan.run };
             let run = side.run(load, length).await?;
             if round > 0 {
@@ -135,6 +173,13 @@ pub async fn alternate(plan: &Plan, sides: &[&Side], asked: Asked) -> anyhow::Re
             }
         }
     }
+    Ok(all)
+}
+
+/// The run with the median rate of each side.
+pub async fn middles(plan: &Plan, sides: &[Side], asked: Asked) -> anyhow::Result<Vec<Run>> {
+    let loads: Vec<Load> = sides.iter().map(|side| side.load(asked)).collect();
+    let all = alternate(plan, sides, &loads).await?;
     Ok(all.into_iter().filter_map(middle).collect())
 }
 

@@ -26,6 +26,7 @@
 //! | `[prompt-tokens N]`, `[completion-tokens N]` | what the usage claims, whatever was said |
 //! | `[no-usage]`, `[zero-usage]` | the answer has no usage; a usage of zeros |
 //! | `[slow MS]`, `[gap MS]` | wait before the first byte; between events |
+//! | `[slow-us N]` | as `[slow MS]`, in microseconds; as fine as `Settings::waits` is |
 //! | `[burst N]` | a write for each N events; without it and without a gap all go in one write |
 //! | `[status N]`, `[retry-after S]`, `[quota]` | an error; its header; a 429 for spent quota |
 //! | `[hang]`, `[cut-before]` | no byte of an answer; the end before one |
@@ -54,6 +55,7 @@ mod request;
 mod route;
 mod schema;
 mod switches;
+pub mod waits;
 
 use std::collections::VecDeque;
 use std::io;
@@ -73,11 +75,13 @@ pub struct Settings {
     pub api_key: Option<String>,
     /// How many requests are kept; the oldest makes room for the newest.
     pub records_max: usize,
+    /// How `[slow]`, `[slow-us]` and `[gap]` wait.
+    pub waits: Arc<dyn waits::Waits>,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { api_key: None, records_max: 4_096 }
+        Settings { api_key: None, records_max: 4_096, waits: Arc::new(waits::Coarse) }
     }
 }
 

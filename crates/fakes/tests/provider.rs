@@ -254,9 +254,12 @@ async fn waits_are_kept_and_dropping_the_provider_ends_it() {
     let began = Instant::now();
     post(&provider, CHAT, KEYS, &chat("[slow 40]")).await;
     assert!(began.elapsed() >= Duration::from_millis(40));
+    let began = Instant::now();
+    post(&provider, CHAT, KEYS, &chat("[slow-us 20500]")).await;
+    assert!(began.elapsed() >= Duration::from_micros(20_500));
     let addr = provider.addr();
     let mut stream = send(&provider, CHAT, KEYS, &chat("[hang]")).await;
-    while provider.requests() < 2 {
+    while provider.requests() < 3 {
         tokio::task::yield_now().await;
     }
     drop(provider);

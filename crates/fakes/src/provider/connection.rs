@@ -9,10 +9,10 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
-use tokio::time::sleep;
 
 use super::framing::{End, Script, Step};
 use super::request::{self, Request};
+use super::waits::Waiting;
 use super::{Shared, route};
 
 const INPUT_BYTES: usize = 8 << 10;
@@ -36,7 +36,7 @@ async fn converse(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
     while let Some(request) = read(&mut stream, &mut input).await? {
         let number = shared.record(&request);
         let script = route::answer(&request, &shared.settings, number);
-        match play(&script, &mut stream, &mut input).await {
+        match play(&script, shared, (&mut stream, &mut input)).await {
             Played::Whole if script.end == End::KeepAlive && !request.closes() => {}
             Played::Whole => break,
             Played::ClientLeft => {
@@ -61,11 +61,16 @@ async fn read(stream: &mut TcpStream, input: &mut BytesMut) -> io::Result<Option
     }
 }
 
-async fn play(script: &Script, stream: &mut TcpStream, input: &mut BytesMut) -> Played {
+async fn play(
+    script: &Script,
+    shared: &Shared,
+    (stream, input): (&mut TcpStream, &mut BytesMut),
+) -> Played {
+    let waits = &shared.settings.waits;
     for (index, step) in script.steps.iter().enumerate() {
         match step {
             Step::Wait(length) => {
-                if client_left_within(*length, stream, input).await {
+                if client_left_within(waits.wait(*length), stream, input).await {
                     return Played::ClientLeft;
                 }
             }
@@ -81,7 +86,7 @@ async fn play(script: &Script, stream: &mut TcpStream, input: &mut BytesMut) -> 
         }
     }
     let hangs = script.end == End::Silence;
-    if hangs && client_left_within(HANG_MAX, stream, input).await {
+    if hangs && client_left_within(waits.wait(HANG_MAX), stream, input).await {
         return Played::ClientLeft;
     }
     Played::Whole
@@ -89,12 +94,10 @@ async fn play(script: &Script, stream: &mut TcpStream, input: &mut BytesMut) -> 
 
 /// Waits; what the client sends meanwhile is kept for the next request.
 async fn client_left_within(
-    length: Duration,
+    mut pause: Waiting,
     stream: &mut TcpStream,
     input: &mut BytesMut,
 ) -> bool {
-    let pause = sleep(length);
-    tokio::pin!(pause);
     loop {
         input.reserve(1);
         tokio::select! {

@@ -83,7 +83,7 @@ impl Plain {
             bytes.truncate(bytes.len() - self.body.len() / 2);
             end = if cut { End::Close } else { End::Silence };
         }
-        let mut steps = wait(switches, "slow");
+        let mut steps = wait(switches);
         if switches.has("odd-framing") {
             steps.extend(bytes.chunks(1).map(|byte| Step::Write(byte.to_vec())));
         } else {
@@ -104,12 +104,13 @@ pub(super) fn without_a_byte(switches: &Switches) -> Option<Script> {
         () if switches.has("cut-before") => End::Close,
         () => return None,
     };
-    Some(Script { steps: wait(switches, "slow"), end })
+    Some(Script { steps: wait(switches), end })
 }
 
-fn wait(switches: &Switches, name: &str) -> Vec<Step> {
-    let wait = switches.number(name).map(|ms| Step::Wait(Duration::from_millis(ms)));
-    wait.into_iter().collect()
+fn wait(switches: &Switches) -> Vec<Step> {
+    let coarse = switches.number("slow").map(Duration::from_millis);
+    let wait = coarse.or_else(|| switches.number("slow-us").map(Duration::from_micros));
+    wait.map(Step::Wait).into_iter().collect()
 }
 
 /// A stream of events, with its head.
@@ -120,7 +121,7 @@ pub(super) fn stream(mut events: Vec<Event>, number: u64, switches: &Switches) -
     {
         BAD_JSON.clone_into(&mut second.data);
     }
-    let mut steps = wait(switches, "slow");
+    let mut steps = wait(switches);
     let gap = switches.number("gap").map(Duration::from_millis);
     for (index, bytes) in writes(&events, switches).into_iter().enumerate() {
         if let Some(gap) = gap.filter(|_| index > 0) {
