@@ -276,30 +276,22 @@ fn escape(rest: &[u8]) -> Option<(u64, usize)> {
     }
 }
 
-/// How many bytes there are before the first quote, backslash or control character. Long texts go
-/// by blocks, which the compiler compares in one step.
+/// How many bytes there are before the first quote, backslash or control character.
 fn plain_run(bytes: &[u8]) -> usize {
-    let (blocks, _) = bytes.as_chunks::<32>();
-    let whole = blocks.iter().take_while(|block| is_plain_block(block)).count() * 32;
-    let rest = &bytes[whole..];
-    let (words, _) = rest.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
+    let (words, tail) = bytes.as_chunks::<8>();
+    let mut plain = 0;
+    for word in words {
         let stops = stops_in(u64::from_le_bytes(*word));
         if stops != 0 {
-            return whole + index * 8 + stops.trailing_zeros() as usize / 8;
+            return plain + stops.trailing_zeros() as usize / 8;
         }
+        plain += 8;
     }
-    let tail = &rest[words.len() * 8..];
-    let plain = tail.iter().take_while(|byte| is_plain_byte(**byte)).count();
-    whole + words.len() * 8 + plain
+    plain + tail.iter().take_while(|byte| is_plain_byte(**byte)).count()
 }
 
 const fn is_plain_byte(byte: u8) -> bool {
     byte >= b' ' && byte != b'"' && byte != b'\\'
-}
-
-fn is_plain_block(block: &[u8; 32]) -> bool {
-    block.iter().fold(true, |plain, byte| plain & is_plain_byte(*byte))
 }
 
 /// Eight bytes at once: the lowest bit that is set marks the first byte that is not plain.
