@@ -1,7 +1,7 @@
-//! kill -9 in the middle of streams: what a client was told it paid is charged, once; every story
-//! has one end; nothing stays held.
+//! kill -9, or SIGTERM, in the middle of streams: what a client was told it paid is charged, once;
+//! every story has one end; nothing stays held.
 //!
-//! `CRASHES` sets how often (10 in the normal run); the seed is printed.
+//! `CRASHES` sets how often it is killed (10 in the normal run); the seed is printed.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -29,6 +29,8 @@ const CLIENTS: u64 = 12;
 const DEPOSITS: [(&str, &str); 3] = [("ann", "100"), ("bob", "0.0015"), ("cat", "50")];
 /// Twice what a lease lives, and more than a timer needs.
 const FREED_WITHIN: Duration = Duration::from_secs(15);
+/// Longer than requests and streams may take once the process stops.
+const ENDS_WITHIN: Duration = Duration::from_secs(25);
 /// Longer than from one checkpoint of open streams to the next.
 const LONG_RUN: Duration = Duration::from_millis(5_800);
 const PROMPTS: [(&str, bool); 6] = [
@@ -63,13 +65,10 @@ fn amount(value: &Value) -> Amount {
 }
 
 impl Wall {
-    async fn make(client: &reqwest::Client, base: &str, leases: bool, provider: &str) -> Wall {
-        let mut body = json!({ "name": "Crash", "currency": "USD",
+    async fn make(client: &reqwest::Client, base: &str, settlement: Value, provider: &str) -> Wall {
+        let leases = settlement["mode"] == "lease";
+        let body = json!({ "name": "Crash", "currency": "USD", "settlement": settlement,
             "limits": { "streamStepTokens": 64, "drainSeconds": 1 } });
-        if leases {
-            body["settlement"] =
-                json!({ "mode": "lease", "strict": true, "intervalMs": 200, "leaseSeconds": 2 });
-        }
         let url = format!("{base}/v1/paywalls");
         let made = post(client, url, ("x-api-key", KEY), &body).await.unwrap();
         let text = |name: &str| made[name].as_str().unwrap().to_owned();
@@ -94,6 +93,16 @@ impl Wall {
         let body: Value = answer.json().await.unwrap();
         let units = |name: &str| body[name].as_str().unwrap().parse().unwrap();
         (units("balance"), units("held"))
+    }
+
+    /// A stream for `ann`, read until it ends or breaks.
+    async fn says(&self, client: &reqwest::Client, base: &str, prompt: &str) {
+        let body = json!({ "model": "gpt-test", "user": "ann", "stream": true, "max_tokens": 900,
+            "messages": [{ "role": "user", "content": prompt }] });
+        let url = format!("{base}/v1/chat/completions");
+        let answer = client.post(url).bearer_auth(&self.key).json(&body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+        drop(answer.text().await);
     }
 
     /// One chat. `None`: the answer is not whole.
@@ -155,9 +164,10 @@ async fn streams_and_answers_survive_every_kill() {
     let server = Server::start(folder.path());
     server.ready(&client).await;
     let upstream = provider.base_url();
+    let leased = json!({ "mode": "lease", "strict": true, "intervalMs": 200, "leaseSeconds": 2 });
     let walls = Arc::new([
-        Wall::make(&client, &server.base, false, &upstream).await,
-        Wall::make(&client, &server.base, true, &upstream).await,
+        Wall::make(&client, &server.base, json!({ "mode": "immediate" }), &upstream).await,
+        Wall::make(&client, &server.base, leased, &upstream).await,
     ]);
     server.kill();
     let acknowledged = Acknowledged::default();
@@ -193,11 +203,88 @@ async fn streams_and_answers_survive_every_kill() {
         freed(&client, &server.base, wall).await;
     }
     let told = Told::read(&client, &server.base).await;
-    told.whole();
+    assert!(told.whole().contains_key("failed node_lost"), "no kill cut a stream");
     charged_once(&client, &server.base, &walls, &told, &acknowledged).await;
     balanced(&client, &server.base, &walls, &told).await;
     server.kill();
     prove(folder.path());
+}
+
+/// Leases that nothing settles before the end of the process, with requests under way: some end
+/// within the grace of a stop, some are ended by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sigterm_settles_what_is_leased_and_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let client = testkit::http_client();
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let provider = Provider::start(at, Settings::default()).await.unwrap();
+    let server = Server::start(folder.path());
+    server.ready(&client).await;
+    let leased = |strict| {
+        json!({ "mode": "lease", "strict": strict, "batch": 10_000,
+            "intervalMs": 60_000, "leaseSeconds": 60 })
+    };
+    let upstream = provider.base_url();
+    let walls = Arc::new([
+        Wall::make(&client, &server.base, leased(true), &upstream).await,
+        Wall::make(&client, &server.base, leased(false), &upstream).await,
+    ]);
+    let (acknowledged, stop) = (Acknowledged::default(), Arc::new(AtomicBool::new(false)));
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        let target = (server.base.clone(), walls.clone());
+        let seed = (splitmix(number), stop.clone());
+        clients.push(tokio::spawn(load(client.clone(), target, seed, acknowledged.clone())));
+    }
+    for wall in walls.to_vec() {
+        let (client, base) = (client.clone(), server.base.clone());
+        clients.push(tokio::spawn(async move {
+            wall.says(&client, &base, "[gap 100] [words 400]").await;
+        }));
+    }
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let balance = walls[0].balance(&client, &server.base, "ann").await;
+    assert_eq!(balance.0, 100_000_000, "something is settled before the end");
+    terminate(server);
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await.unwrap();
+    }
+    prove(folder.path());
+    let server = Server::start(folder.path());
+    server.ready(&client).await;
+    for wall in &*walls {
+        for (user, _) in DEPOSITS {
+            let (balance, held) = wall.balance(&client, &server.base, user).await;
+            assert!(held == 0 && balance >= 0, "{user} has {balance}, held {held}");
+        }
+    }
+    let told = Told::read(&client, &server.base).await;
+    let ends = told.whole();
+    let canceled = ends.get("canceled").copied().unwrap_or_default();
+    assert!(canceled >= 2 && !ends.contains_key("failed node_lost"), "{ends:?}");
+    let acknowledged = std::mem::take(&mut *acknowledged.lock());
+    assert!(acknowledged.len() > 3, "the load was no load: {}", acknowledged.len());
+    charged_once(&client, &server.base, &walls, &told, &acknowledged).await;
+    balanced(&client, &server.base, &walls, &told).await;
+    server.kill();
+    prove(folder.path());
+}
+
+/// What an operator's `kill` or a container's stop sends; the process ends by itself, well.
+fn terminate(mut server: Server) {
+    let sent = std::process::Command::new("kill")
+        .args(["-s", "TERM", &server.child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+    let began = Instant::now();
+    while server.child.try_wait().unwrap().is_none() {
+        assert!(began.elapsed() < ENDS_WITHIN, "the server did not end");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let ended = server.child.wait().unwrap();
+    assert!(ended.success(), "{ended}");
 }
 
 /// Nothing is held of anyone's money, at the latest when the last lease has ended.
@@ -275,8 +362,8 @@ impl Told {
         }
     }
 
-    /// One start, one end, and for what was deferred one charge.
-    fn whole(&self) {
+    /// One start, one end, and for what was deferred one charge. Tells how often each end came.
+    fn whole(&self) -> BTreeMap<&str, u32> {
         let mut ends: BTreeMap<&str, u32> = BTreeMap::new();
         for (request, story) in &self.requests {
             assert_eq!(story.started, 1, "{request}: {story:?}");
@@ -286,7 +373,7 @@ impl Told {
             *ends.entry(&story.ends[0]).or_default() += 1;
         }
         println!("{ends:?}");
-        assert!(ends.get("failed node_lost").is_some_and(|lost| *lost > 0), "no kill cut a stream");
+        ends
     }
 }
 

@@ -14,7 +14,7 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// A running server; killed when dropped.
 pub struct Server {
-    child: Child,
+    pub child: Child,
     pub base: String,
 }
 
