@@ -18,7 +18,7 @@ use engine::proxy::{CanceledBy, End, Grown, Halt, Outcome, Settled};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::answer;
 use super::client::{Client, Sent};
@@ -67,6 +67,10 @@ pub struct Pump {
     stops_at: Option<Instant>,
     /// What was sent, where a key shall give it again.
     sent: Option<Sending>,
+    /// Since when the next read is waited for, and its silence not filled.
+    waits_since: Instant,
+    filled_at: Instant,
+    alarm: Pin<Box<Sleep>>,
 }
 
 /// What comes next from the provider, or instead of it.
@@ -93,7 +97,7 @@ enum Ending {
 impl Pump {
     pub fn new(exchange: Exchange, answered: Answered, client: Client) -> Pump {
         let (ask, hold) = (&exchange.front.ask, exchange.ticket.hold);
-        let protocol = exchange.front.protocol;
+        let (protocol, now) = (exchange.front.protocol, Instant::now());
         Pump {
             meter: StreamMeter::new(protocol, ask.wants_usage, hold.budget_tokens()),
             status: answered.status,
@@ -109,6 +113,9 @@ impl Pump {
             stopping: exchange.app.stopping(),
             stops_at: None,
             sent: None,
+            waits_since: now,
+            filled_at: now,
+            alarm: Box::pin(sleep_until(now)),
             exchange,
         }
     }
@@ -197,36 +204,65 @@ impl Pump {
 
     /// The next read. Meanwhile the hold grows, silence is filled, and a client may leave.
     async fn read(&mut self) -> Read {
-        let idle_at = Instant::now() + self.exchange.idle();
-        let mut quiet_at = Instant::now() + QUIET_MAX;
+        self.waits_since = Instant::now();
+        self.filled_at = self.waits_since;
         loop {
-            let drained_at = self.client.gone_at().map(|at| at + self.exchange.drain());
-            let until = idle_at.min(self.deadline).min(drained_at.unwrap_or(quiet_at));
-            let until = self.stops_at.map_or(until, |at| at.min(until));
             tokio::select! {
                 biased;
                 next = self.body.next() => return Read::of(next),
                 extended = extended(&mut self.growth) => self.apply(extended),
-                () = self.client.left() => self.client.leave(),
+                () = self.client.left() => {
+                    self.client.leave();
+                    self.set_alarm();
+                }
                 () = stops(&mut self.stopping), if self.stops_at.is_none() => {
                     self.stops_at = Some(Instant::now() + STOP_GRACE);
+                    self.set_alarm();
                 }
-                () = sleep_until(until) => {
-                    let now = Instant::now();
-                    if drained_at.is_some_and(|at| at <= now) {
-                        return Read::Drained;
+                () = self.alarm.as_mut() => {
+                    if let Some(over) = self.ring().await {
+                        return over;
                     }
-                    if self.stops_at.is_some_and(|at| at <= now) {
-                        return Read::Stopped;
-                    }
-                    if now >= idle_at.min(self.deadline) {
-                        return Read::Broken(Unreached::Slow);
-                    }
-                    quiet_at = now + QUIET_MAX;
-                    self.send(vec![Bytes::from_static(KEEP_OPEN)]).await;
+                    self.set_alarm();
                 }
             }
         }
+    }
+
+    /// It is set when it rings, or must ring sooner, and not with every read.
+    fn set_alarm(&mut self) {
+        let (idle_at, quiet_at) = (self.idle_at(), self.filled_at + QUIET_MAX);
+        let until = idle_at.min(self.deadline).min(self.drained_at().unwrap_or(quiet_at));
+        let until = self.stops_at.map_or(until, |at| at.min(until));
+        self.alarm.as_mut().reset(until);
+    }
+
+    fn idle_at(&self) -> Instant {
+        self.waits_since + self.exchange.idle()
+    }
+
+    /// When a stream that nobody reads any more is given up.
+    fn drained_at(&self) -> Option<Instant> {
+        self.client.gone_at().map(|at| at + self.exchange.drain())
+    }
+
+    /// What of it is over, if anything is.
+    async fn ring(&mut self) -> Option<Read> {
+        let now = Instant::now();
+        if self.drained_at().is_some_and(|at| at <= now) {
+            return Some(Read::Drained);
+        }
+        if self.stops_at.is_some_and(|at| at <= now) {
+            return Some(Read::Stopped);
+        }
+        if now >= self.idle_at().min(self.deadline) {
+            return Some(Read::Broken(Unreached::Slow));
+        }
+        if now >= self.filled_at + QUIET_MAX {
+            self.filled_at = now;
+            self.send(vec![Bytes::from_static(KEEP_OPEN)]).await;
+        }
+        None
     }
 
     /// Passes pieces on, and tells with the first output that a charge will follow.
@@ -241,6 +277,9 @@ impl Pump {
     }
 
     fn tell_opened(&mut self) {
+        if self.exchange.ticket.is_deferred() {
+            return;
+        }
         let (engine, ticket) = (self.exchange.app.engine.clone(), self.exchange.ticket.clone());
         self.opened = Some(tokio::spawn(async move {
             if let Err(error) = engine.stream_opened(&ticket).await {
