@@ -22,6 +22,7 @@ use axum::http::Method;
 use domain::proxy::usage::Protocol;
 use engine::{Class, Error, Fault};
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 
 use crate::app::App;
 use crate::http::answer::Answer;
@@ -66,6 +67,8 @@ async fn serve(app: App, call: Call, protocol: Protocol) -> Result<Answer, Error
     let lost = || Fault::new(Class::Unavailable, "service_unavailable", "the request was lost");
     let work = exchange::run(app.clone(), asked, sender);
     let outcome = app.tasks.carry(work, answer).await;
+    // Answers too are written one after another, when all that came have been read.
+    yield_now().await;
     let outcome = outcome.unwrap_or_else(|| Err(lost().into()));
     named.mark_of(outcome, told)
 }
