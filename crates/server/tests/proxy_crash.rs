@@ -236,8 +236,8 @@ async fn a_sigterm_settles_what_is_leased_and_under_way() {
         let seed = (splitmix(number), stop.clone());
         clients.push(tokio::spawn(load(client.clone(), target, seed, acknowledged.clone())));
     }
-    for wall in walls.iter().cloned() {
-        let (client, base) = (client.clone(), server.base.clone());
+    for wall in walls.iter() {
+        let (client, base, wall) = (client.clone(), server.base.clone(), wall.clone());
         clients.push(tokio::spawn(async move {
             wall.says(&client, &base, "[gap 100] [words 400]").await;
         }));
