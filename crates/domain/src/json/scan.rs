@@ -256,8 +256,8 @@ pub fn string_end(bytes: &[u8], from: usize) -> Option<StringEnd> {
     }
 }
 
-/// UTF-8 length of an escape, given what follows its backslash, and how many bytes it takes in JSON.
-/// Half a surrogate pair is half of four bytes.
+/// UTF-8 length of an escape, given what follows its backslash, and how many bytes it takes in
+/// JSON. Half a surrogate pair is half of four bytes.
 fn escape(rest: &[u8]) -> Option<(u64, usize)> {
     match rest.first()? {
         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some((1, 2)),
