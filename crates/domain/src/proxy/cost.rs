@@ -1,7 +1,7 @@
 //! From quantities to money: what the provider takes and what the user pays (paywalls 14.1, 4.3).
 //!
-//! Sums are exact in 256 bits, and ordinary ones in 128 before that (`narrow`). The user's amount is
-//! rounded up once, at the end; the provider's cost is shown at 12 places.
+//! Sums are exact in 256 bits, and ordinary ones in 128 before that (`narrow`). The user's amount
+//! is rounded up once, at the end; the provider's cost is shown at 12 places.
 
 use std::sync::LazyLock;
 
