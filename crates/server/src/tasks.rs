@@ -19,7 +19,7 @@ struct Running {
     none: Notify,
 }
 
-/// Counts one task down when it ends, however it ends.
+/// One that runs; counted down when it ends, however it ends.
 struct Counted(Arc<Running>);
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -27,23 +27,18 @@ type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Work for somebody who waits for its answer. It is done where it is waited for; what is left of
 /// it when the answer has come, or when nobody waits any more, becomes a task of its own.
 pub struct Carried<T> {
-    tasks: Tasks,
-    work: Option<Work>,
+    work: Option<(Work, Counted)>,
     answer: oneshot::Receiver<T>,
 }
 
 impl Tasks {
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.spawn_boxed(Box::pin(work));
+        spawn(Box::pin(work), self.counted());
     }
 
-    fn spawn_boxed(&self, work: Work) {
+    fn counted(&self) -> Counted {
         self.0.count.fetch_add(1, Ordering::SeqCst);
-        let counted = Counted(self.0.clone());
-        tokio::spawn(async move {
-            work.await;
-            drop(counted);
-        });
+        Counted(self.0.clone())
     }
 
     /// `work` sends its answer to `answer`; without one the future gives `None`.
@@ -52,7 +47,7 @@ impl Tasks {
         work: impl Future<Output = ()> + Send + 'static,
         answer: oneshot::Receiver<T>,
     ) -> Carried<T> {
-        Carried { tasks: self.clone(), work: Some(Box::pin(work)), answer }
+        Carried { work: Some((Box::pin(work), self.counted())), answer }
     }
 
     /// Whether everything ended within this time.
@@ -70,6 +65,13 @@ impl Tasks {
     }
 }
 
+fn spawn(work: Work, counted: Counted) {
+    tokio::spawn(async move {
+        work.await;
+        drop(counted);
+    });
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
         if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
@@ -82,7 +84,7 @@ impl<T> Future for Carried<T> {
     type Output = Option<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        if let Some(work) = &mut self.work
+        if let Some((work, _)) = &mut self.work
             && work.as_mut().poll(context).is_ready()
         {
             self.work = None;
@@ -94,8 +96,8 @@ impl<T> Future for Carried<T> {
 impl<T> Drop for Carried<T> {
     fn drop(&mut self) {
         self.answer.close();
-        if let Some(work) = self.work.take() {
-            self.tasks.spawn_boxed(work);
+        if let Some((work, counted)) = self.work.take() {
+            spawn(work, counted);
         }
     }
 }
@@ -145,9 +147,11 @@ mod tests {
             },
             answer,
         );
+        assert!(!tasks.end(Duration::ZERO).await);
         let waited = tokio::time::timeout(Duration::from_millis(1), carried).await;
         assert!(waited.is_err());
         is_done.await.unwrap();
+        assert!(tasks.end(Duration::from_secs(5)).await);
     }
 
     #[tokio::test]

@@ -52,7 +52,7 @@ pub struct Call {
     /// Method and pattern of the route, such as `POST /v1/user/charge`.
     pub route: &'static str,
     pub(super) path: HashMap<String, String>,
-    /// As it came.
+    /// As it came, or as a cursor carries it.
     pub query: String,
 }
 

@@ -115,7 +115,7 @@ impl Pump {
             sent: None,
             waits_since: now,
             filled_at: now,
-            alarm: Box::pin(sleep_until(now)),
+            alarm: Box::pin(sleep_until(exchange.deadline)),
             exchange,
         }
     }
@@ -207,34 +207,35 @@ impl Pump {
         self.waits_since = Instant::now();
         self.filled_at = self.waits_since;
         loop {
+            // It may ring early, so that it is not set with every read; it never rings late.
+            let until = self.until();
+            if until < self.alarm.deadline() {
+                self.alarm.as_mut().reset(until);
+            }
             tokio::select! {
                 biased;
                 next = self.body.next() => return Read::of(next),
                 extended = extended(&mut self.growth) => self.apply(extended),
-                () = self.client.left() => {
-                    self.client.leave();
-                    self.set_alarm();
-                }
+                () = self.client.left() => self.client.leave(),
                 () = stops(&mut self.stopping), if self.stops_at.is_none() => {
                     self.stops_at = Some(Instant::now() + STOP_GRACE);
-                    self.set_alarm();
                 }
                 () = self.alarm.as_mut() => {
                     if let Some(over) = self.ring().await {
                         return over;
                     }
-                    self.set_alarm();
+                    let until = self.until();
+                    self.alarm.as_mut().reset(until);
                 }
             }
         }
     }
 
-    /// It is set when it rings, or must ring sooner, and not with every read.
-    fn set_alarm(&mut self) {
+    /// When something is to be done, if nothing comes before.
+    fn until(&self) -> Instant {
         let (idle_at, quiet_at) = (self.idle_at(), self.filled_at + QUIET_MAX);
         let until = idle_at.min(self.deadline).min(self.drained_at().unwrap_or(quiet_at));
-        let until = self.stops_at.map_or(until, |at| at.min(until));
-        self.alarm.as_mut().reset(until);
+        self.stops_at.map_or(until, |at| at.min(until))
     }
 
     fn idle_at(&self) -> Instant {

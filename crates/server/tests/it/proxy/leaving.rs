@@ -70,3 +70,20 @@ async fn a_plain_answer_that_nobody_waits_for_is_paid() {
     assert_eq!(wall.settled().await, [("canceled".to_owned(), 1)].into());
     assert_eq!(wall.balance("ann").await, (1_000_000 - 2_200, 0));
 }
+
+/// That it has left is found out by a write that waited for it, and the provider is silent then.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_without_having_read_is_drained_no_longer_than_others() {
+    let wall = Wall::with(&json!({ "limits": { "drainSeconds": 1 } })).await;
+    wall.deposit("ann", "1").await;
+    // More than the buffers of both sockets hold.
+    let prompt = "[words 4000] [burst 64] [gap 1] [hang-after-deltas]";
+    let ask = json!({ "stream": true, "max_tokens": 4_000, "n": 16 });
+    let answer = wall.send(&chat(prompt, &ask)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let left = std::time::Instant::now();
+    drop(answer);
+    assert_eq!(wall.settled().await, [("canceled".to_owned(), 1)].into());
+    assert!(left.elapsed() < Duration::from_secs(8), "{:?}", left.elapsed());
+    assert!(wall.balance("ann").await.0 < 1_000_000 - 100_000);
+}
