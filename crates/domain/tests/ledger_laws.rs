@@ -18,7 +18,7 @@ use domain::ledger::hold::{self, Capture, Reserve};
 use domain::ledger::log::Counters;
 use domain::ledger::lot::Lot;
 use domain::ledger::refund::{self, Left, Refund};
-use domain::ledger::replay::{Fault, Replay};
+use domain::ledger::replay::{Fault, Replay, below_floor};
 use domain::ledger::spend::{self, Charge, Debit};
 use domain::ledger::{Account, Entry, Log, Record, Refusal, expiry};
 use domain::place::{EnvNo, Place};
@@ -316,6 +316,48 @@ proptest! {
             }
         }
         bench.replayed().map_err(|fault| TestCaseError::fail(fault.to_string()))?;
+        let overdraft = bench.account.wallet.overdraft_limit;
+        let entries: Vec<Entry> = bench.entries().cloned().collect();
+        for entry in &entries {
+            prop_assert_eq!(below_floor(entry, overdraft), Ok(()));
+        }
+        let newest = entries.iter().enumerate().rev().take(5);
+        for (first, entry) in newest {
+            let after = &entries[first + 1..];
+            let mut part = Replay::after(&bench.account, entry, after.len() as u64);
+            for entry in after {
+                prop_assert_eq!(part.apply(entry, &[]), Ok(()));
+            }
+            prop_assert_eq!(part.compare(&bench.account), Ok(()));
+        }
+    }
+
+    #[test]
+    fn nothing_moves_on_a_stopped_wallet_not_even_what_falls_due(
+        steps in prop::collection::vec(step(), 1..30),
+    ) {
+        let mut bench = Bench::new(true, 1);
+        bench.credit(amount(5_000), None, Some(50)).unwrap();
+        bench.charge(amount(500)).unwrap();
+        let ask = Reserve {
+            credits: amount(1_000),
+            deadline: Timestamp::from_millis(bench.now + 40),
+            details: Details::default(),
+            key: None,
+            quiet: false,
+        };
+        bench.run(|account, log| hold::reserve(account, log, &Cause::schedule(), ask)).unwrap();
+        bench.account.stopped = true;
+        let before = (bench.account.credits, bench.account.held, bench.records.len());
+        for step in &steps {
+            let _ = apply(&mut bench, step);
+            let now = (bench.account.credits, bench.account.held, bench.records.len());
+            prop_assert_eq!(now, before);
+        }
+        bench.account.stopped = false;
+        bench.now += 100;
+        bench.run(|_, _| ());
+        prop_assert!(bench.account.holds.is_empty() && bench.account.credits.is_zero());
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod activities;
 pub mod api_keys;
 pub mod audit;
 pub mod blocks;
+pub mod books;
 pub mod bootstrap;
 pub mod charge_batches;
 pub mod charges;

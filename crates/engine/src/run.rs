@@ -22,6 +22,7 @@ use crate::proxy::leases::Leases;
 use crate::proxy::replay::AtWork;
 use crate::random::Random;
 use crate::seal::Seal;
+use crate::steps::books::Checks;
 use crate::test_clock::Sends;
 
 /// Keys, paywalls and identities that stay in memory.
@@ -64,6 +65,8 @@ pub struct Engine {
     commits: watch::Sender<u64>,
     /// Wallets' money that this process may promise.
     pub(crate) leases: Leases,
+    /// The books, checked while the engine works.
+    pub(crate) checks: Checks,
     /// Held while a test clock moves.
     pub(crate) moving: tokio::sync::Mutex<()>,
     /// Who sends webhooks in this process, for test clocks.
@@ -101,6 +104,7 @@ impl Engine {
             at_work: AtWork::default(),
             commits,
             leases: Leases::default(),
+            checks: Checks::default(),
             moving: tokio::sync::Mutex::new(()),
             sends: RwLock::new(None),
         }))

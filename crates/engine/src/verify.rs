@@ -13,10 +13,12 @@ use domain::proxy::chapter::Chapter;
 use domain::scope::Scope;
 use domain::time::{MINUTE_MS, Timestamp};
 use serde::Serialize;
+use store::events::Versions;
 use store::proxy_packs::Shelf;
 use store::verify::{Item, Receivers};
 use store::{Database, Read};
 
+use crate::books::check_floor;
 use crate::error::Error;
 use crate::run::Engine;
 
@@ -34,8 +36,8 @@ const PROGRESS_ROWS: u64 = 10_000;
 /// Something that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// `chain`, `balance`, `journal`, `gap`, `refund`, `unreadable`, `unsent`, `invented`, `order`,
-    /// `stuck`.
+    /// `chain`, `balance`, `floor`, `journal`, `gap`, `refund`, `unreadable`, `unsent`, `invented`,
+    /// `order`, `stuck`.
     pub rule: &'static str,
     /// The entry or event, if it is one: its id and its position in the environment's log.
     pub id: Option<String>,
@@ -122,6 +124,7 @@ fn environment<'r>(
         receivers: Receivers::load(read, scope)?,
         wallets: HashMap::new(),
         sequences: HashMap::new(),
+        versions: Versions::default(),
         refunds: BTreeMap::new(),
         next_position: 1,
         summary: Summary { environment_id: scope.environment.to_string(), ..Summary::default() },
@@ -155,6 +158,8 @@ struct Proof<'r> {
     wallets: HashMap<i64, Wallet>,
     /// Last sequence of each subject, and of each paywall as `paywall:<no>`.
     sequences: HashMap<String, u64>,
+    /// Settings of wallets as entries saw them.
+    versions: Versions,
     /// What the entries gave back of each charge.
     refunds: BTreeMap<Place, Amount>,
     next_position: u64,
@@ -264,7 +269,7 @@ impl Proof<'_> {
         self.add_up(entry, &account);
         let origins = self.refund(entry)?;
         self.replay(entry, &origins);
-        Ok(())
+        self.floor(entry)
     }
 
     /// The wallet as stored; read once, at its first entry.
@@ -288,6 +293,15 @@ impl Proof<'_> {
             let message = format!("wallet {}, {id}: {fault}", wallet.stored.wallet.id);
             self.find("chain", Some((entry.place, Some(id.to_string()))), message);
         }
+    }
+
+    /// No charge and no hold takes more than there is.
+    fn floor(&mut self, entry: &Entry) -> Result<(), Error> {
+        if let Err(fault) = check_floor(self.read, &mut self.versions, entry)? {
+            let at = (entry.place, Some(entry.id().to_string()));
+            self.find("floor", Some(at), fault.to_string());
+        }
+        Ok(())
     }
 
     /// Each entry takes from one ledger account what it gives to others.

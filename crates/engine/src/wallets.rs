@@ -5,6 +5,7 @@ pub mod close;
 pub mod create;
 pub mod debit;
 pub mod shown;
+pub mod stop;
 pub mod topup;
 
 use std::sync::Arc;

@@ -13,6 +13,8 @@ const TIMERS_EVERY: Duration = Duration::from_millis(500);
 const CHECKPOINTS_EVERY: Duration = Duration::from_secs(5);
 /// Leases are looked at so often, and when one is due before.
 const LEASES_EVERY: Duration = Duration::from_millis(25);
+/// A round of checks reads at most 1,500 rows: some milliseconds, whatever the size.
+const BOOKS_EVERY: Duration = Duration::from_secs(1);
 const USES_EVERY: Duration = Duration::from_mins(1);
 
 /// The running loops. They end by themselves once the process stops.
@@ -27,6 +29,7 @@ impl Workers {
         loops.spawn(key_uses(app.clone()));
         loops.spawn(checkpoints(app.clone()));
         loops.spawn(leases(app.clone()));
+        loops.spawn(books(app.clone()));
         Workers { loops }
     }
 
@@ -67,6 +70,15 @@ async fn key_uses(app: App) {
         running = rest(&mut stopping, USES_EVERY).await;
         if let Err(error) = app.flush_uses().await {
             tracing::warn!(%error, "the last uses of keys were not kept");
+        }
+    }
+}
+
+async fn books(app: App) {
+    let mut stopping = app.stopping();
+    while rest(&mut stopping, BOOKS_EVERY).await {
+        if let Err(error) = app.engine.check_books().await {
+            tracing::warn!(%error, "the books were not checked; trying again");
         }
     }
 }

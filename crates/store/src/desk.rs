@@ -134,11 +134,15 @@ impl Desk {
         wallet: i64,
     ) -> Result<bool, Error> {
         if let Entry::Vacant(unknown) = self.slots.entry(wallet) {
-            let Some(account) =
+            let Some(mut account) =
                 accounts::load(Read { connection, overlay: self.log.overlay() }, wallet)?
             else {
                 return Ok(false);
             };
+            if let Some(rule) = account.broken_invariant().filter(|_| !account.stopped) {
+                tracing::error!(wallet = %account.wallet.id, rule, "nothing moves on this wallet");
+                account.suspect = true;
+            }
             let timer = timers::of_wallet(connection, env, wallet)?;
             unknown.insert(Slot { account, timer, touched: false });
         }

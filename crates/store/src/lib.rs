@@ -10,6 +10,7 @@ pub mod activities;
 pub mod alerts;
 pub mod attempts;
 pub mod audit;
+pub mod books;
 pub mod chapters;
 pub mod checkout_links;
 mod checkpointer;

@@ -26,9 +26,17 @@ pub type Item = (Place, Result<Record, String>);
 pub fn walk<E: From<Error>>(
     read: Read<'_>,
     scope: &Scope,
+    take: impl FnMut(Item) -> Result<(), E>,
+) -> Result<(), E> {
+    walk_between(read, scope.env.range(), take)
+}
+
+/// As `walk`, from one place to another.
+pub(crate) fn walk_between<E: From<Error>>(
+    read: Read<'_>,
+    (first, last): (i64, i64),
     mut take: impl FnMut(Item) -> Result<(), E>,
 ) -> Result<(), E> {
-    let (first, last) = scope.env.range();
     let select = |sql: &str| read.connection.prepare(sql).map_err(Error::from);
     let mut entries = select(&format!(
         "SELECT {} FROM entries WHERE place BETWEEN ?1 AND ?2 ORDER BY place",

@@ -11,6 +11,8 @@
 pub mod app;
 pub mod document;
 
+pub use rusqlite;
+
 pub use app::{Reply, TestApp};
 
 /// A client for loopback servers, with our one TLS provider installed.

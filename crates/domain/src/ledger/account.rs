@@ -72,6 +72,9 @@ pub struct Account {
     pub topups: TopupHistory,
     /// Set when an invariant of this wallet broke: nothing moves until someone looked.
     pub stopped: bool,
+    /// What the store had of it broke an invariant when it was loaded: as `stopped`, but not told
+    /// yet. Never stored.
+    pub suspect: bool,
     /// Whether the store keeps the lots beside the wallet's row, because there are many.
     pub spilled: bool,
     pub changes: Changes,
@@ -105,6 +108,7 @@ impl Account {
             percent_base: None,
             topups: TopupHistory::default(),
             stopped: false,
+            suspect: false,
             spilled: false,
             changes: Changes::default(),
         }
@@ -136,8 +140,13 @@ impl Account {
         credits.times(self.wallet.conversion_rate, Rounding::HalfAwayFromZero)
     }
 
+    /// Whether nothing may move, not even what falls due by itself, because the books are wrong.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped || self.suspect
+    }
+
     pub fn must_move(&self) -> Result<(), Refusal> {
-        if self.stopped {
+        if self.is_stopped() {
             return Err(Refusal::WalletStopped);
         }
         match self.wallet.status {

@@ -32,7 +32,7 @@ pub fn run(account: &mut Account, log: &mut Log<'_>) {
 /// The plan, when it is on and the wallet is at or below its threshold.
 fn due(account: &Account) -> Option<AutoTopup> {
     let plan = account.wallet.auto_topup.as_ref().filter(|plan| plan.enabled)?;
-    let active = account.wallet.status == WalletStatus::Active && !account.stopped;
+    let active = account.wallet.status == WalletStatus::Active && !account.is_stopped();
     (active && account.credits <= plan.threshold).then(|| plan.clone())
 }
 

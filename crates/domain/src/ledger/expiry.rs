@@ -16,8 +16,12 @@ use crate::scope::Cause;
 use crate::time::Timestamp;
 use crate::webhook::catalogue::EventType;
 
-/// The next instant at which something of this wallet falls due by itself.
+/// The next instant at which something of this wallet falls due by itself. On a stopped wallet
+/// nothing does; what came due meanwhile is posted when it moves again.
 pub fn next_due(account: &Account) -> Option<Timestamp> {
+    if account.is_stopped() {
+        return None;
+    }
     let lots = account.lots.iter().filter(|lot| lot.free().is_positive());
     let holds = account.holds.iter().map(|hold| hold.deadline);
     lots.filter_map(|lot| lot.expires_at).chain(holds).min()
@@ -25,6 +29,9 @@ pub fn next_due(account: &Account) -> Option<Timestamp> {
 
 /// Posts what is due on the wallet: deadlines of holds, then expiries, oldest first.
 pub fn post_due(account: &mut Account, log: &mut Log<'_>) {
+    if account.is_stopped() {
+        return;
+    }
     super::hold::release_due(account, log);
     loop {
         let due = account

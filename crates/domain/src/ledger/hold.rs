@@ -134,6 +134,9 @@ pub fn release(
     hold: Place,
     release_cause: &str,
 ) -> Result<Place, Refusal> {
+    if account.is_stopped() {
+        return Err(Refusal::WalletStopped);
+    }
     let index = find(account, hold)?;
     let begun = log.begin();
     let amount = account.holds[index].amount;

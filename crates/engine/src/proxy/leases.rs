@@ -23,6 +23,9 @@ use super::admission::{Asked, fitting};
 use super::extension::extension_of;
 use super::reckoning::Used;
 
+/// A stopped wallet is asked again after so long.
+const REFUSED_MS: i64 = 10 * SECOND_MS;
+
 /// By the wallet's number.
 #[derive(Default)]
 pub(crate) struct Leases {
@@ -55,8 +58,10 @@ pub(super) struct State {
     pub(super) ended: Vec<Ended>,
     /// With its newest settings.
     pub(super) paywall: Arc<StoredPaywall>,
-    /// Nothing is let in, because what is held is about to change.
+    /// Nothing is let in, because what is held is about to change, or the wallet is stopped.
     pub(super) frozen: bool,
+    /// When the ledger refused to settle it because the wallet is stopped; world time.
+    pub(super) refused_at: Option<Timestamp>,
     /// No longer in the list.
     dead: bool,
     /// World time.
@@ -112,6 +117,13 @@ impl Leases {
         self.by_wallet.lock().values().cloned().collect()
     }
 
+    /// The wallet is stopped: nothing more is promised of it, and its settlement waits.
+    pub(crate) fn freeze(&self, wallet: i64) {
+        if let Some(leased) = self.find(wallet) {
+            leased.state.lock().frozen = true;
+        }
+    }
+
     /// Takes a lease off the list that has nothing left.
     pub(super) fn forget_empty(&self, leased: &Leased) {
         let mut all = self.by_wallet.lock();
@@ -140,6 +152,7 @@ impl Leased {
                 ended: Vec::new(),
                 paywall: call.paywall.clone(),
                 frozen: false,
+                refused_at: None,
                 dead: false,
                 settled_at: Timestamp::default(),
                 used_at: Timestamp::default(),
@@ -219,6 +232,9 @@ impl Leased {
         let state = self.state.lock();
         let settings = state.settings();
         let since = |at: Timestamp| real_now.millis() - at.millis();
+        if state.refused_at.is_some_and(|at| (0..REFUSED_MS).contains(&since(at))) {
+            return None;
+        }
         let lives_ms = lives_ms(&settings);
         let interval_ms = i64::try_from(settings.interval_ms).unwrap_or(i64::MAX);
         let ending = state

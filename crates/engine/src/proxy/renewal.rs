@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use domain::amount::Amount;
 use domain::event::paywall::{Data, Subject, Told};
+use domain::ledger::Refusal;
 use domain::ledger::entry::Details;
 use domain::ledger::hold::{self, Reserve};
 use domain::ledger::usage::{self, Collected, UsageCharge, shared_out};
@@ -85,7 +86,9 @@ impl Engine {
                 Ok(renewed.room)
             }
             Err(error) => {
-                leased.undo_renewal(std::mem::take(&mut *ended.lock()));
+                let is_stopped = matches!(error, Error::Refused(Refusal::WalletStopped));
+                let refused_at = is_stopped.then_some(real_now);
+                leased.undo_renewal(std::mem::take(&mut *ended.lock()), refused_at);
                 Err(error)
             }
         }
@@ -98,7 +101,7 @@ impl Leased {
         let ended = std::mem::take(&mut state.ended);
         let paid: Amount = ended.iter().map(Ended::price).sum();
         // What is let in during a renewal that keeps all is covered by what it keeps.
-        state.frozen = !matches!(want, Want::Renewal);
+        state.frozen |= !matches!(want, Want::Renewal);
         let renewing = Renewing {
             paywall: state.paywall.clone(),
             user: self.user.clone(),
@@ -121,6 +124,7 @@ impl Leased {
         state.granted = renewed.granted;
         state.beside = renewed.beside;
         state.frozen = false;
+        state.refused_at = None;
         // Wallets take turns, so that not all of them are settled at the same moment.
         let early_ms = if matches!(want, Want::Renewal) { 0 } else { self.phase_ms(&state) };
         state.settled_at = real_now.plus_ms(-early_ms);
@@ -134,11 +138,12 @@ impl Leased {
         }
     }
 
-    fn undo_renewal(&self, mut ended: Vec<Ended>) {
+    fn undo_renewal(&self, mut ended: Vec<Ended>, refused_at: Option<Timestamp>) {
         let mut state = self.state.lock();
         ended.append(&mut state.ended);
         state.ended = ended;
-        state.frozen = false;
+        state.frozen = refused_at.is_some();
+        state.refused_at = refused_at;
     }
 }
 

@@ -48,6 +48,11 @@ fn turn(
     (from, to): (WalletStatus, WalletStatus),
 ) -> Result<Shown, Error> {
     let (no, wallet) = current(tx, id)?;
+    let is_stopped = tx.account_at_rest(no, |account, _| account.is_stopped())?;
+    if to == WalletStatus::Active && is_stopped == Some(true) {
+        let message = "the wallet is stopped because its books do not balance; recheck it first";
+        return Err(Error::operation(message));
+    }
     if wallet.status != from {
         let message = format!("the wallet is {}, not {}", wallet.status.name(), from.name());
         return Err(Error::operation(message));

@@ -74,10 +74,11 @@ async fn readyz(app: App, _: Call) -> Result<Answer, Error> {
 }
 
 async fn health(app: App, _: Call) -> Result<Answer, Error> {
-    let stopped = app.engine.read(|read| Ok(store::gauges::stopped(read)?)).await?;
-    Ok(Answer::ok(&match stopped {
-        0 => json!({ "status": "ok" }),
-        _ => json!({ "status": "degraded", "rules": ["wallet_invariant"] }),
+    let rules = app.engine.broken_rules().await?;
+    Ok(Answer::ok(&if rules.is_empty() {
+        json!({ "status": "ok" })
+    } else {
+        json!({ "status": "degraded", "rules": rules })
     }))
 }
 
@@ -87,9 +88,9 @@ async fn metrics(app: App, _: Call) -> Result<Answer, Error> {
     let pending = found.oldest_pending.map_or(0, |at| (now.millis() - at.millis()).max(0) / 1_000);
     let size = std::fs::metadata(app.engine.database().path()).map_or(0, |file| file.len());
     let mut counted = attempts(&app);
-    let broken = u64::try_from(found.wallets_stopped).unwrap_or(0);
     let violations = "farebox_invariant_violations_total";
-    counted.push((violations, "rule", "wallet_invariant", broken));
+    let broken = app.engine.broken_counts().into_iter();
+    counted.extend(broken.map(|(rule, count)| (violations, "rule", rule, count)));
     app.count_ledger().await?;
     let text = app.metrics.render(
         &counted,

@@ -8,6 +8,7 @@
 mod access;
 mod answers;
 mod billing;
+mod books;
 mod clock;
 mod configuration;
 mod fuzz;

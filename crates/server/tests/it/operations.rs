@@ -47,7 +47,7 @@ async fn the_ledger_and_the_ends_of_holds_are_counted() {
             "farebox_ledger_entries_total{kind=\"hold\",currency=\"USD\"} 2",
             "farebox_holds_closed_total{outcome=\"captured\"} 1",
             "farebox_holds_closed_total{outcome=\"released\"} 1",
-            "farebox_invariant_violations_total{rule=\"wallet_invariant\"} 0",
+            "farebox_invariant_violations_total{rule=\"balance\"} 0",
             "farebox_holds_open 0",
         ] {
             assert!(text.lines().any(|one| one == line), "{line}\n{text}");

@@ -209,6 +209,7 @@ impl World {
         self.get(&format!("/v1/customers/wallets?id={customer}")).await;
         self.post(&format!("{path}/freeze"), json!({})).await;
         self.post(&format!("{path}/unfreeze"), json!({})).await;
+        self.post(&format!("{path}/recheck"), json!({})).await;
         let wallet = json!({ "customer_id": customer, "currency": "eur" });
         let wallet = self.post("/v1/wallets", wallet).await;
         let path = format!("/v1/wallets/{}", text(&wallet["id"]));

@@ -148,6 +148,8 @@ pub const ALL: &[(&str, &str)] = &[
          totals!:object findings_total!:int findings!:Finding[]",
     ),
     ("Finding", "rule! id!:text? position!:int? message!"),
+    ("Rechecked", "wallet_id! balanced!:flag stopped!:flag rebuilt!:flag finding!:WalletFinding?"),
+    ("WalletFinding", "rule! id!:text? message!"),
     ("Paywall", paywall!("")),
     ("NewPaywallShown", paywall!("apiKey!")),
     ("RotatedPaywall", paywall!("apiKey! keyId! previousSecretExpiresAt!:time?")),

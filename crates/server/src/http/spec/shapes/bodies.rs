@@ -81,6 +81,7 @@ pub const ALL: &[(&str, &str)] = &[
     ),
     ("Cooldown", "value!:int unit"),
     ("Once", "idempotency_key:text?"),
+    ("Recheck", "rebuild:flag idempotency_key:text?"),
     ("WalletModification", "modification_type type:any idempotency_key:text?"),
     (
         "TopUp",

@@ -79,6 +79,7 @@ pub const ALL: &[Line] = &[
     ("advanceTestClock", 200, "ClockMove", "TestClock"),
     ("deleteTestClock", 204, "", ""),
     ("verifyLedger", 200, "", "Proof"),
+    ("recheckWallet", 200, "Recheck", "Rechecked"),
     // Paywalls, for their owner
     ("createPaywall", 201, "NewPaywall", "NewPaywallShown"),
     ("listPaywalls", 200, "", "cursor Paywall"),
