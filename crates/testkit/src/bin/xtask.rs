@@ -1,0 +1,94 @@
+//! `cargo xtask simulate`: long runs of the World. Prints what it did, and what it found with the
+//! command that finds it again.
+#![expect(clippy::print_stdout, reason = "a command's output is what it is for")]
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use testkit::world::{self, Failure, Report};
+
+const USAGE: &str = "cargo xtask simulate [--seeds N] [--from SEED] [--steps N]";
+const THREADS: usize = 3;
+const TELL_EVERY: u64 = 500;
+
+/// What was asked for.
+struct Plan {
+    seeds: u64,
+    from: u64,
+    steps: u32,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some(plan) = plan(&arguments) else {
+        println!("{USAGE}");
+        return ExitCode::FAILURE;
+    };
+    match simulate(&plan) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            println!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn plan(arguments: &[String]) -> Option<Plan> {
+    let (verb, options) = arguments.split_first()?;
+    let mut plan = Plan { seeds: 100, from: 1, steps: 40 };
+    for pair in options.chunks(2) {
+        let value = pair.get(1)?;
+        match pair[0].as_str() {
+            "--seeds" => plan.seeds = value.parse().ok()?,
+            "--from" => plan.from = value.parse().ok()?,
+            "--steps" => plan.steps = value.parse().ok()?,
+            _ => return None,
+        }
+    }
+    (verb == "simulate").then_some(plan)
+}
+
+/// Runs the seeds on two threads until one fails.
+fn simulate(plan: &Plan) -> Result<(), Box<Failure>> {
+    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (sum, begun) = (Mutex::new(Report::default()), Instant::now());
+    let work = || {
+        while !stop.load(Ordering::Relaxed) {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= plan.seeds {
+                break;
+            }
+            match world::run(plan.from + number, plan.steps) {
+                Ok(report) => tell(&sum, &report, (number + 1, begun)),
+                Err(failure) => {
+                    stop.store(true, Ordering::Relaxed);
+                    return Err(Box::new(failure));
+                }
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        let ended: Vec<_> = threads.into_iter().filter_map(|thread| thread.join().ok()).collect();
+        ended.into_iter().collect::<Result<Vec<()>, _>>().map(drop)
+    })?;
+    let (sum, seconds) = (total(&sum), begun.elapsed().as_secs());
+    println!("{} seeds hold, {seconds} s: {sum}", plan.seeds);
+    Ok(())
+}
+
+fn tell(sum: &Mutex<Report>, report: &Report, (number, begun): (u64, Instant)) {
+    if let Ok(mut sum) = sum.lock() {
+        sum.add(report);
+        if number.is_multiple_of(TELL_EVERY) {
+            println!("{number} seeds, {} s: {}", begun.elapsed().as_secs(), *sum);
+        }
+    }
+}
+
+fn total(sum: &Mutex<Report>) -> Report {
+    sum.lock().map(|sum| *sum).unwrap_or_default()
+}
