@@ -80,6 +80,11 @@ impl Engine {
         for environment in database.read(store::tenants::environments)? {
             let clock = environment.clock.and_then(|text| serde_json::from_str(&text).ok());
             clocks.set(environment.scope.env, clock);
+            if clock.is_none() {
+                let last = |read: Read<'_>| store::books::last_at(read, &environment.scope);
+                let env = environment.scope.env;
+                clocks.not_before(env, database.read(last)?.plus_ms(1));
+            }
         }
         let (sender, receiver) = mpsc::unbounded_channel();
         let (commits, _) = watch::channel(0);
@@ -204,8 +209,13 @@ impl Engine {
         real_now()
     }
 
+    /// World time that never goes back, for what is compared with an earlier reading.
+    pub fn steady_now(&self) -> Timestamp {
+        self.clocks.steady_now()
+    }
+
     pub fn request_id(&self) -> RequestId {
-        RequestId(self.requests.lock().next(real_now()))
+        RequestId(self.requests.lock().next(self.steady_now()))
     }
 
     /// The stream of deliveries for the sender of this process. `None` when it was taken before.

@@ -13,7 +13,7 @@ use serde_json::json;
 use store::Tx;
 
 use crate::audit;
-use crate::clock::{TestClock, real_now};
+use crate::clock::TestClock;
 use crate::error::Error;
 use crate::run::Engine;
 
@@ -150,7 +150,7 @@ impl Engine {
     }
 
     async fn place_clock(&self, scope: Scope, at: Timestamp) -> Result<(), Error> {
-        let clock = self.must_have_clock(&scope)?.moved_to(at, real_now());
+        let clock = self.must_have_clock(&scope)?.moved_to(at, self.steady_now());
         self.keep_clock(scope, Some(clock), None).await
     }
 

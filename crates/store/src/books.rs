@@ -5,12 +5,13 @@ use domain::id::WalletId;
 use domain::ledger::Account;
 use domain::place::{EnvNo, Place};
 use domain::scope::Scope;
+use domain::time::Timestamp;
 use rusqlite::OptionalExtension;
 
 use crate::database::Read;
 use crate::error::Error;
 use crate::tx::Tx;
-use crate::value::Key;
+use crate::value::{Key, Millis};
 use crate::verify::{self, Item};
 
 /// What an entry names as the wallet's entry before it.
@@ -35,6 +36,26 @@ pub fn environment_after(read: Read<'_>, env: EnvNo) -> Result<Option<EnvNo>, Er
         .connection
         .prepare_cached("SELECT no FROM environments WHERE no > ?1 ORDER BY no LIMIT 1")?;
     Ok(select.query_row([env.get()], |row| row.get(0)).optional()?.map(EnvNo::new))
+}
+
+/// The latest instant that the end of an environment's log tells.
+pub fn last_at(read: Read<'_>, scope: &Scope) -> Result<Timestamp, Error> {
+    let (first, last) = scope.env.range();
+    let mut latest = Timestamp::default();
+    // What fell due is dated at its instant, so the last row alone does not say.
+    for newest in [
+        "SELECT MAX(at) FROM (SELECT at FROM entries WHERE place BETWEEN ?1 AND ?2
+            ORDER BY place DESC LIMIT 100)",
+        "SELECT MAX(at) FROM (SELECT at FROM events WHERE place BETWEEN ?1 AND ?2
+            ORDER BY place DESC LIMIT 100)",
+        "SELECT MAX(at) FROM (SELECT at FROM chapters WHERE place BETWEEN ?1 AND ?2
+            ORDER BY place DESC LIMIT 100)",
+    ] {
+        let mut select = read.connection.prepare_cached(newest)?;
+        let at: Option<Millis> = select.query_row([first, last], |row| row.get(0))?;
+        latest = latest.max(at.map(|at| at.0).unwrap_or_default());
+    }
+    Ok(latest)
 }
 
 /// Where the chain goes on from an entry; `None` where there is no such entry of the scope.

@@ -15,6 +15,8 @@ use crate::wal::Wal;
 
 const READERS_IDLE_MAX: usize = 16;
 const STATEMENTS_CACHED_MAX: usize = 256;
+/// So long the running writer waits for a lock that another program holds.
+const WRITER_WAITS_MS: i64 = 5_000;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The embedded database: where it is, and its idle readers.
@@ -112,6 +114,8 @@ impl Database {
     /// on disk when the log was synced after them, and not before.
     pub(crate) fn open_wal(&self, connection: &Connection) -> Result<std::fs::File, Error> {
         connection.pragma_update(None, "synchronous", "NORMAL")?;
+        // One process writes. Who else holds the lock keeps everyone waiting, but not for long.
+        connection.pragma_update(None, "busy_timeout", WRITER_WAITS_MS)?;
         std::fs::File::open(self.wal_path())
             .map_err(|error| Error::Open(format!("{}-wal: {error}", self.path.display())))
     }
@@ -160,8 +164,19 @@ impl Database {
 /// A whole copy of what is committed.
 pub(crate) fn copy_into(source: &Connection, target: &Path) -> Result<(), Error> {
     let name = target.to_str().ok_or_else(|| Error::Open("the path is not UTF-8".into()))?;
-    source.execute("VACUUM INTO ?1", [name])?;
-    Ok(())
+    if let Err(error) = source.execute("VACUUM INTO ?1", [name]) {
+        // Half a copy would stand in the way of the next one.
+        drop(std::fs::remove_file(target));
+        return Err(error.into());
+    }
+    keep(target).map_err(|error| Error::Open(format!("{name}: {error}")))
+}
+
+/// Puts a new file on disk, with its name: SQLite leaves that to the system.
+fn keep(file: &Path) -> std::io::Result<()> {
+    std::fs::File::open(file)?.sync_all()?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn prepare(connection: &Connection) -> Result<(), Error> {

@@ -370,7 +370,10 @@ impl Thread {
     }
 
     fn roll_back(&mut self) {
-        if let Err(error) = self.connection.execute_batch("ROLLBACK") {
+        // After a full disk the database has rolled back by itself.
+        if let Err(error) = self.connection.execute_batch("ROLLBACK")
+            && !error.to_string().contains("no transaction is active")
+        {
             tracing::error!(%error, "a transaction could not be rolled back");
         }
         self.desk.forget_all();

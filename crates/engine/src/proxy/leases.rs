@@ -176,7 +176,7 @@ impl Leased {
     }
 
     /// Lets a request in that fits, and gives its hold and what it is held in.
-    pub(super) fn let_in(&self, asked: &Asked, real_now: Timestamp) -> Option<(Hold, Granted)> {
+    pub(super) fn let_in(&self, asked: &Asked, steady_now: Timestamp) -> Option<(Hold, Granted)> {
         let mut state = self.state.lock();
         let granted = state.granted.filter(|_| !state.frozen && !state.dead)?;
         let hold = fitting(asked, state.funds())?;
@@ -184,7 +184,7 @@ impl Leased {
             return None;
         }
         state.running += 1;
-        state.used_at = real_now;
+        state.used_at = steady_now;
         if !Arc::ptr_eq(&state.paywall, &asked.call.paywall) {
             state.paywall = asked.call.paywall.clone();
         }
@@ -213,11 +213,11 @@ impl Leased {
     }
 
     /// The request is over; its charge waits for the next settlement. Returns whether that is due.
-    pub(super) fn end(&self, held: Amount, ended: Ended, real_now: Timestamp) -> bool {
+    pub(super) fn end(&self, held: Amount, ended: Ended, steady_now: Timestamp) -> bool {
         let mut state = self.state.lock();
         state.lease.end(held, ended.price());
         state.running -= 1;
-        state.used_at = real_now;
+        state.used_at = steady_now;
         state.ended.push(ended);
         state.is_full()
     }
@@ -228,10 +228,10 @@ impl Leased {
         state.beside.available + state.lease.granted - state.lease.in_flight - state.lease.unsettled
     }
 
-    pub(super) fn due(&self, (now, real_now): (Timestamp, Timestamp)) -> Option<Due> {
+    pub(super) fn due(&self, (now, steady_now): (Timestamp, Timestamp)) -> Option<Due> {
         let state = self.state.lock();
         let settings = state.settings();
-        let since = |at: Timestamp| real_now.millis() - at.millis();
+        let since = |at: Timestamp| steady_now.millis() - at.millis();
         if state.refused_at.is_some_and(|at| (0..REFUSED_MS).contains(&since(at))) {
             return None;
         }

@@ -48,14 +48,14 @@ impl Engine {
     ) -> Result<(Arc<Leased>, Option<(Hold, Granted)>), Error> {
         loop {
             let leased = self.leases.of(asked);
-            if let Some(let_in) = leased.let_in(asked, self.real_now()) {
+            if let Some(let_in) = leased.let_in(asked, self.steady_now()) {
                 return Ok((leased, Some(let_in)));
             }
             let turn = Box::pin(leased.turn.lock()).await;
             if leased.is_dead() {
                 continue;
             }
-            if let Some(let_in) = leased.let_in(asked, self.real_now()) {
+            if let Some(let_in) = leased.let_in(asked, self.steady_now()) {
                 drop(turn);
                 return Ok((leased, Some(let_in)));
             }
@@ -119,7 +119,7 @@ impl Engine {
             let reply = (end.reply.clone(), settled.clone());
             Box::pin(self.write_down(ticket, &mut ended, reply)).await?;
         }
-        if leased.end(held, ended, self.real_now()) {
+        if leased.end(held, ended, self.steady_now()) {
             self.leases.due.notify_one();
         }
         ticket.changing.lock().settled = Some(settled.clone());
@@ -182,9 +182,9 @@ impl Engine {
 
     /// Settles and renews the leases that are due, and ends those that were not used for long.
     pub async fn settle_leases(&self) {
-        let real_now = self.real_now();
+        let steady_now = self.steady_now();
         let due = self.leases.all().into_iter().filter_map(|leased| {
-            let due = leased.due((self.now(&leased.scope), real_now))?;
+            let due = leased.due((self.now(&leased.scope), steady_now))?;
             Some((leased, if due == Due::End { Want::Least } else { Want::Renewal }))
         });
         self.settle_all(due.collect()).await;

@@ -79,15 +79,15 @@ impl Engine {
         let done = self
             .movement(leased.scope, move |tx| renew(tx, &renewing, &mut work.lock(), &wanted))
             .await;
-        let real_now = self.real_now();
+        let steady_now = self.steady_now();
         match done {
             Ok(renewed) => {
-                leased.end_renewal(&want, (&renewed, paid), real_now);
+                leased.end_renewal(&want, (&renewed, paid), steady_now);
                 Ok(renewed.room)
             }
             Err(error) => {
                 let is_stopped = matches!(error, Error::Refused(Refusal::WalletStopped));
-                let refused_at = is_stopped.then_some(real_now);
+                let refused_at = is_stopped.then_some(steady_now);
                 leased.undo_renewal(std::mem::take(&mut *ended.lock()), refused_at);
                 Err(error)
             }
@@ -118,7 +118,7 @@ impl Leased {
         (renewing, ended, paid)
     }
 
-    fn end_renewal(&self, want: &Want, (renewed, paid): (&Renewed, Amount), real_now: Timestamp) {
+    fn end_renewal(&self, want: &Want, (renewed, paid): (&Renewed, Amount), steady_now: Timestamp) {
         let mut state = self.state.lock();
         state.lease.renew(paid, renewed.amount);
         state.granted = renewed.granted;
@@ -127,11 +127,11 @@ impl Leased {
         state.refused_at = None;
         // Wallets take turns, so that not all of them are settled at the same moment.
         let early_ms = if matches!(want, Want::Renewal) { 0 } else { self.phase_ms(&state) };
-        state.settled_at = real_now.plus_ms(-early_ms);
+        state.settled_at = steady_now.plus_ms(-early_ms);
         if let Some(hold) = &renewed.room.hold {
             state.lease.in_flight += hold.amount;
             state.running += 1;
-            state.used_at = real_now;
+            state.used_at = steady_now;
         }
         if let (Want::Extension(_, old), Some(Ok(new))) = (want, &renewed.room.extension) {
             state.lease.in_flight += new.amount - old.amount;

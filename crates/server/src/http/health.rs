@@ -63,8 +63,10 @@ async fn readyz(app: App, _: Call) -> Result<Answer, Error> {
     if app.is_stopping() {
         failed.push("stopping");
     } else if let Err(error) = app.engine.check_writable().await {
-        let full = error.to_string().contains("disk is full");
-        failed.push(if full { "disk" } else { "database" });
+        // A disk without room shows as either, depending on which file had to grow.
+        let text = error.to_string();
+        let disk = ["disk is full", "disk I/O error"].iter().any(|words| text.contains(words));
+        failed.push(if disk { "disk" } else { "database" });
     }
     if failed.is_empty() {
         return Ok(Answer::ok(&json!({ "status": "ok" })));

@@ -20,6 +20,10 @@ pub struct Server {
 
 impl Server {
     pub fn start(folder: &Path) -> Server {
+        Server::start_with(folder, &[])
+    }
+
+    pub fn start_with(folder: &Path, variables: &[(&str, &str)]) -> Server {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Command::new(env!("CARGO_BIN_EXE_farebox"))
             .arg("serve")
@@ -29,6 +33,7 @@ impl Server {
             .env("FAREBOX_LOG", "error")
             .env("FAREBOX_ENCRYPTION_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
             .env("FAREBOX_ALLOW_PRIVATE_TARGETS", "127.0.0.0/8")
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .spawn()

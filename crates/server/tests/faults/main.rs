@@ -1,0 +1,18 @@
+//! Faults of machines and people, tried on the real binary: a full disk, a stop under load, a clock
+//! that jumps, a database that others hold, a backup under load. After each of them what was
+//! acknowledged is there, once, and the books balance.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test stops at the first surprise, says what it saw, and makes its own folders"
+)]
+
+mod backup;
+mod clock;
+mod disk;
+mod load;
+#[path = "../process/mod.rs"]
+mod process;
+mod stop;
+mod wait;
