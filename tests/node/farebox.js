@@ -40,6 +40,8 @@ async function startProvider(binary) {
 }
 
 export class Farebox {
+  key = KEY;
+
   static async start() {
     const binary = process.env.FAREBOX_BINARY;
     if (!binary) throw new Error("FAREBOX_BINARY must name the binary; scripts/test sets it");

@@ -50,7 +50,7 @@ impl Engine {
     }
 
     /// Runs a command that belongs to no environment yet.
-    async fn change_above<T: Send + 'static>(
+    pub(crate) async fn change_above<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut store::Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
@@ -87,7 +87,7 @@ impl Engine {
 }
 
 /// Who holds the keys that the operator supplies: the tenant's first person, made where missing.
-fn owner(tx: &mut Tx<'_>) -> Result<UserId, Error> {
+pub(crate) fn owner(tx: &mut Tx<'_>) -> Result<UserId, Error> {
     let (scope, now) = (tx.scope(), tx.now());
     let people = Wanted {
         kind: Some(PERSON.to_owned()),

@@ -13,6 +13,7 @@ pub mod ports;
 pub mod proxy;
 pub mod tasks;
 mod unready;
+pub mod web;
 pub mod workers;
 
 /// The commit that this was built from, where the build says it.

@@ -16,6 +16,8 @@ const LEASES_EVERY: Duration = Duration::from_millis(25);
 /// A round of checks reads at most 1,500 rows: some milliseconds, whatever the size.
 const BOOKS_EVERY: Duration = Duration::from_secs(1);
 const USES_EVERY: Duration = Duration::from_mins(1);
+/// The dashboard's sums are brought up when nothing was committed for so long.
+const TALLIES_EVERY: Duration = Duration::from_secs(5);
 
 /// The running loops. They end by themselves once the process stops.
 pub struct Workers {
@@ -30,6 +32,7 @@ impl Workers {
         loops.spawn(checkpoints(app.clone()));
         loops.spawn(leases(app.clone()));
         loops.spawn(books(app.clone()));
+        loops.spawn(tallies(app.clone()));
         Workers { loops }
     }
 
@@ -93,6 +96,30 @@ async fn leases(app: App) {
             () = early => true,
         };
         app.engine.settle_leases().await;
+    }
+}
+
+/// Adds up the log while nobody needs the writer; whoever opens the home page adds up the rest.
+async fn tallies(app: App) {
+    let mut stopping = app.stopping();
+    let mut commits = app.engine.commits();
+    let mut more = true;
+    while rest(&mut stopping, TALLIES_EVERY).await {
+        let is_quiet = !commits.has_changed().unwrap_or(false);
+        commits.mark_unchanged();
+        if !is_quiet {
+            more = true;
+            continue;
+        }
+        if !more {
+            continue;
+        }
+        match app.engine.tally().await {
+            Ok(waits) => more = waits,
+            Err(error) => tracing::warn!(%error, "the sums were not brought up; trying again"),
+        }
+        // Its own commit is no reason to look again.
+        commits.mark_unchanged();
     }
 }
 

@@ -44,6 +44,7 @@ pub fn insert(write: Write<'_>, scope: &Scope, customer: &Customer) -> Result<i6
             |row| row.get(0),
         )?;
     insert_version(write, no, 1, customer)?;
+    crate::customer_words::insert(write, scope, no, customer)?;
     Ok(no)
 }
 
@@ -68,6 +69,7 @@ pub fn set(write: Write<'_>, scope: &Scope, no: i64, customer: &Customer) -> Res
             |row| row.get(0),
         )?;
     insert_version(write, no, version, customer)?;
+    crate::customer_words::set(write, scope, no, customer)?;
     Ok(version)
 }
 

@@ -122,6 +122,16 @@ pub(crate) fn find(pack: &[u8], id: RequestId) -> Option<Story> {
     None
 }
 
+/// Every story of a pack; what cannot be read is left out.
+pub(crate) fn all(pack: &[u8]) -> Vec<Story> {
+    let mut stories = Vec::new();
+    let Some(mut pack) = Pack::open(pack) else { return stories };
+    while let Some((id, terms, own)) = pack.next() {
+        stories.extend(Story::unpack(id, terms, own));
+    }
+    stories
+}
+
 /// Finds stories, and remembers the last pack: requests that are asked for together often ended
 /// together.
 #[derive(Default)]

@@ -77,6 +77,8 @@ async fn open(config: &Config, state: &mut State) -> Result<House, Failure> {
     }
     node.ensure_first_key(Some(&state.api_key)).await?;
     let scope = equip(&node.app.engine, state).await?;
+    let login = (state::EMAIL, state.password.clone());
+    node.app.engine.ensure_login(scope, login).await?;
     let sink = start_sink(state).await?;
     state.sink_port = sink.addr().port();
     let provider = models::start(state).await?;

@@ -29,6 +29,14 @@ pub fn run(context: &Context, args: &Args) -> Result<(), Failure> {
         if config.otlp_endpoint.is_some() {
             tracing::warn!("OTEL_EXPORTER_OTLP_ENDPOINT is set, but traces are not built yet");
         }
+        if node.app.engine.is_without_people()? {
+            let path = node.app.engine.sign_in_link(None).await?;
+            out::say(&format!(
+                "Nobody can sign in to the dashboard yet. This link lets the first person in, \
+                 once, for a day:\n{}{path}",
+                config.public_url
+            ));
+        }
         tracing::info!(address = %config.listen, public_url = config.public_url, "listening");
         Ok(node.serve(stop_signal()).await?)
     })

@@ -21,6 +21,9 @@ use super::route::Surface;
 /// Longest text of an idempotency key.
 const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 
+/// Kind of the key in memory that a person's session acts by. No stored key has it.
+pub const SESSION_KIND: &str = "session";
+
 pub static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Who sent the request.
@@ -51,7 +54,7 @@ pub struct Call {
     pub body: Bytes,
     /// Method and pattern of the route, such as `POST /v1/user/charge`.
     pub route: &'static str,
-    pub(super) path: HashMap<String, String>,
+    pub(crate) path: HashMap<String, String>,
     /// As it came, or as a cursor carries it.
     pub query: String,
 }
@@ -178,9 +181,16 @@ impl Call {
         };
         let key = self.headers.get(&IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
         Cause {
-            actor: Actor { source: Source::Api, kind, id },
+            actor: Actor { source: self.source(), kind, id },
             request: Some(self.request),
             idempotency_key: key.map(str::to_owned),
+        }
+    }
+
+    fn source(&self) -> Source {
+        match &self.caller {
+            Caller::Key(key) if key.kind == SESSION_KIND => Source::Dashboard,
+            _ => Source::Api,
         }
     }
 

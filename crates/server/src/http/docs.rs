@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use engine::Error;
 use maud::{DOCTYPE, Markup, html};
 
@@ -33,17 +33,12 @@ pub fn routes() -> Routes {
             Doc::new(tag, "docsStyle", "The style of the page"),
             async |_, _| Ok(Answer::text("text/css; charset=utf-8", STYLE)),
         )
-        .add((Method::GET, "/"), public, Doc::new(tag, "root", "Leads to the docs"), root)
 }
 
 /// The routes never change while the process runs.
 fn text() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
     TEXT.get_or_init(|| document_text(&super::routes()))
-}
-
-async fn root(_: App, _: Call) -> Result<Answer, Error> {
-    Ok(Answer::json(StatusCode::TEMPORARY_REDIRECT, &()).with("location", "/docs"))
 }
 
 async fn page(_: App, _: Call) -> Result<Answer, Error> {

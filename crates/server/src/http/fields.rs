@@ -28,7 +28,11 @@ pub struct Fields {
 
 impl Fields {
     pub fn of_body(call: &Call) -> Result<Fields, Error> {
-        match call.json()? {
+        Fields::of_value(call.json()?)
+    }
+
+    pub fn of_value(body: Value) -> Result<Fields, Error> {
+        match body {
             Value::Object(map) => Ok(Fields::at(map, String::new())),
             _ => Err(Error::invalid("body", "the body must be a JSON object")),
         }

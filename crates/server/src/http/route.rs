@@ -91,6 +91,26 @@ pub struct Route {
     handler: Handler,
 }
 
+impl Route {
+    /// Does the route's work for a caller that was let in elsewhere, with these grants.
+    pub async fn run(&self, app: App, call: Call, grants: &[Grant]) -> Result<Answer, Error> {
+        match self.access {
+            Access::Public => {}
+            Access::Key(needs) | Access::Either(needs) if grants_permit(grants, needs) => {}
+            Access::Paywall if matches!(call.caller, Caller::Paywall(..)) => {}
+            Access::Key(needs) | Access::Either(needs) => return Err(not_permitted(needs)),
+            Access::Paywall => return Err(unauthorized("a paywall key is missing")),
+        }
+        (self.handler)(app, call).await
+    }
+}
+
+/// What a caller hears whose grants are not enough.
+pub fn not_permitted(needs: Needs) -> Error {
+    let message = format!("your role may not {} {}", needs.action.as_str(), needs.entity.as_str());
+    Error::forbidden("permission_denied", message)
+}
+
 #[derive(Clone, Default)]
 pub struct Routes {
     pub all: Vec<Route>,

@@ -11,6 +11,7 @@ mod billing;
 mod books;
 mod clock;
 mod configuration;
+mod dashboard;
 mod fuzz;
 mod harness;
 mod limits;

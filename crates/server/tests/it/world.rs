@@ -98,7 +98,7 @@ impl World {
     }
 
     async fn tenant(&mut self) {
-        for path in ["/", "/docs", "/docs/style.css", "/livez", "/readyz", "/health", "/metrics"] {
+        for path in ["/docs", "/docs/style.css", "/livez", "/readyz", "/health", "/metrics"] {
             self.get(path).await;
         }
         self.get("/openapi.json").await;

@@ -272,3 +272,29 @@ CREATE TABLE proxy_limits_told (
 CREATE TABLE proxy_spends (
   env INTEGER NOT NULL, paywall INTEGER NOT NULL, wallet INTEGER NOT NULL, span TEXT NOT NULL,
   amount NOT NULL, PRIMARY KEY (env, paywall, wallet, span)) WITHOUT ROWID;
+
+-- People who sign in. Passwords as argon2id writes them; of sessions and links the SHA-256.
+CREATE TABLE logins (
+  user_id BLOB PRIMARY KEY, email TEXT NOT NULL UNIQUE, hash TEXT NOT NULL,
+  failures INTEGER NOT NULL, locked_until INTEGER, updated_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE sessions (
+  hash BLOB PRIMARY KEY, user_id BLOB NOT NULL, env INTEGER NOT NULL, created_at INTEGER NOT NULL,
+  seen_at INTEGER NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX sessions_by_user ON sessions (user_id);
+CREATE TABLE sign_in_links (
+  hash BLOB PRIMARY KEY, user_id BLOB, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
+  used_at INTEGER) WITHOUT ROWID;
+
+-- What the dashboard draws: sums by hour and by day (`at` is the start in milliseconds) and of all
+-- time (`span` 0), read from the log after the fact. The marks say up to where.
+CREATE TABLE tallies (
+  env INTEGER NOT NULL, span INTEGER NOT NULL, at INTEGER NOT NULL, name TEXT NOT NULL,
+  label TEXT NOT NULL, count INTEGER NOT NULL, credits NOT NULL, amount NOT NULL,
+  PRIMARY KEY (env, span, at, name, label)) WITHOUT ROWID;
+CREATE TABLE tally_marks (name TEXT PRIMARY KEY, upto INTEGER NOT NULL) WITHOUT ROWID;
+
+-- Words by which customers are found, from the start of each word.
+CREATE TABLE customer_words (
+  env INTEGER NOT NULL, word TEXT NOT NULL, customer INTEGER NOT NULL,
+  PRIMARY KEY (env, word, customer)) WITHOUT ROWID;
+CREATE INDEX customer_words_by_customer ON customer_words (customer);

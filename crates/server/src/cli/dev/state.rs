@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use domain::key::{KeyKind, make_key};
 use domain::webhook::signature::secret_from_bytes;
 use engine::random::Random;
@@ -33,6 +33,18 @@ pub struct State {
     pub wallet: Option<String>,
     pub endpoint: Option<String>,
     pub subscription: Option<String>,
+    /// Of the dashboard's first person.
+    #[serde(default = "new_password")]
+    pub password: String,
+}
+
+/// Who signs in to the dashboard of a development server.
+pub const EMAIL: &str = "dev@farebox.example";
+
+const PASSWORD_BYTES: usize = 12;
+
+fn new_password() -> String {
+    URL_SAFE_NO_PAD.encode(Random::System.bytes::<PASSWORD_BYTES>())
 }
 
 fn path(folder: &Path) -> PathBuf {
@@ -54,6 +66,7 @@ impl State {
             wallet: None,
             endpoint: None,
             subscription: None,
+            password: new_password(),
         }
     }
 

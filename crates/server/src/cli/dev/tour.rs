@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::Failure;
 use super::super::client::Client;
-use super::state::State;
+use super::state::{EMAIL, State};
 
 const CUSTOMER: &str = "tour-customer";
 
@@ -79,12 +79,14 @@ pub fn welcome(state: &State, sink: &str) -> String {
     let paywall_key = state.paywall_key.as_deref().unwrap_or("-");
     format!(
         "Farebox is ready on {url}   docs: {url}/docs\n\n\
+         Dashboard     {url}/   e-mail {EMAIL}   password {}\n\
          API key       {}\nPaywall key   {paywall_key}\nWebhook sink  {sink}   secret {}\n\n\
          Four commands to paste into another terminal:\n\n\
          # 1. A user pays in\n{}\n\n# 2. A chat with a model, paid by that user\n{}\n\n\
          # 3. A charge, the whole amount or nothing\n{}\n\n\
          # 4. A wallet falls below its alert at 50 credits, and recovers\n{}\n\n\
          Time moves with `farebox clock advance 1d`. Each webhook is shown as it arrives:\n",
+        state.password,
         state.api_key,
         state.webhook_secret,
         deposit(url, paywall_key),

@@ -13,7 +13,6 @@ pub const ALL: &[Line] = &[
     ("openapi", 200, "", "object"),
     ("docs", 200, "", "text/html"),
     ("docsStyle", 200, "", "text/css"),
-    ("root", 307, "", "null"),
     // Customers
     ("createCustomer", 201, "NewCustomer", "Customer"),
     ("updateCustomer", 200, "CustomerPatch", "Customer"),

@@ -1,0 +1,56 @@
+//! The dashboard: pages that a person looks at. Rendered here, from the same commands and queries
+//! that the API uses; a page decides nothing about money.
+//!
+//! Every page is declared with what it takes to see it, is of one environment of the signed-in
+//! person's tenant, and works without its script. Lists go by keys of an index: none scans.
+
+mod assets;
+mod chart;
+mod cookies;
+mod customer;
+mod customers;
+mod door;
+mod entry;
+mod form;
+mod home;
+mod home_figures;
+mod icons;
+mod layout;
+mod ledger;
+mod live;
+mod lots;
+mod mishap;
+mod parts;
+mod sign_in;
+mod visit;
+mod wallet;
+mod wallet_actions;
+
+use crate::http::route::Routes;
+
+/// Bytes of style, script and icon, which every page shares.
+pub fn asset_bytes() -> usize {
+    assets::bytes()
+}
+
+pub fn routes() -> Routes {
+    assets::routes()
+        .merge(sign_in::routes())
+        .merge(live::routes())
+        .merge(home::routes())
+        .merge(customers::routes())
+        .merge(customer::routes())
+        .merge(wallet::routes())
+        .merge(entry::routes())
+        .merge(wallet_actions::routes())
+}
+
+/// Method and path of every page, for whoever tries them all.
+pub fn declared() -> Vec<(axum::http::Method, String)> {
+    routes().all.into_iter().map(|route| (route.method, route.path.to_owned())).collect()
+}
+
+/// What the forms of a session's pages carry.
+pub fn form_proof(session: &str) -> String {
+    visit::csrf(session)
+}

@@ -1,0 +1,179 @@
+// A server with something of everything on it, and a browser that is signed in: for the tests of
+// the dashboard and for its pictures.
+
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { once } from "node:events";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { chromium } from "playwright-core";
+
+import { Farebox } from "./farebox.js";
+
+export const EMAIL = "ada@example.com";
+export const PASSWORD = "a sentence is a good password";
+/** What a hostile user would be called. */
+export const HOSTILE = `<script>window.hacked=1</script><img src=x onerror="window.hacked=1">'"&`;
+const CHROMIUM = process.env.FAREBOX_CHROMIUM ?? "/usr/bin/chromium";
+
+export async function browser() {
+  return chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+}
+
+/** The link for the first person, as the server printed it. */
+async function firstLink(farebox) {
+  for (let tries = 0; tries < 100; tries += 1) {
+    const log = readFileSync(join(farebox.folder, "serve.log"), "utf8");
+    const found = log.match(/\/welcome\/\S+/);
+    if (found) return found[0];
+    await sleep(50);
+  }
+  throw new Error("the server printed no link");
+}
+
+export async function become(page, farebox) {
+  await page.goto(farebox.url + (await firstLink(farebox)));
+  await page.fill("#email", EMAIL);
+  await page.fill("#password", PASSWORD);
+  await page.click("button[type=submit]");
+  await page.waitForURL(farebox.url + "/");
+}
+
+/** A receiver that takes what comes to /good and fails for the rest. */
+async function receiver() {
+  const server = createServer((request, response) => {
+    request.resume();
+    request.on("end", () => {
+      response.statusCode = request.url.startsWith("/good") ? 200 : 500;
+      response.end(request.url.startsWith("/good") ? "ok" : "no such thing today");
+    });
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { server, url: `http://127.0.0.1:${server.address().port}` };
+}
+
+const NAMES = [
+  "Ada Lovelace", "Grace Hopper", "Katherine Johnson", "Alan Turing", "Edsger Dijkstra",
+  "Barbara Liskov", "Donald Knuth", "Margaret Hamilton", "Tony Hoare", "Radia Perlman",
+];
+
+export class House {
+  static async start() {
+    const house = new House();
+    house.farebox = await Farebox.start();
+    house.receiver = await receiver();
+    await house.furnish();
+    return house;
+  }
+
+  async end() {
+    this.receiver.server.close();
+    this.receiver.server.closeAllConnections();
+    return this.farebox.end();
+  }
+
+  call(method, path, body, headers) {
+    const once = method === "POST" ? { "idempotency-key": randomBytes(9).toString("hex") } : {};
+    return headers
+      ? this.farebox.call(method, path, body, { ...headers, ...once })
+      : this.farebox.call(method, path, body, { "x-api-key": this.farebox.key, ...once });
+  }
+
+  async furnish() {
+    const good = { url: this.receiver.url + "/good", types: ["*"], description: "Ledger sync" };
+    const bad = { url: this.receiver.url + "/bad", types: ["wallet.credit_balance.dropped", "wallet.created"], description: HOSTILE };
+    this.endpoint = (await this.call("POST", "/v1/webhooks/endpoints", good)).id;
+    await this.call("POST", "/v1/webhooks/endpoints", bad);
+    this.customers = [];
+    for (const [index, name] of [...NAMES, HOSTILE].entries()) {
+      const made = await this.call("POST", "/v1/customers", {
+        name, external_id: index === NAMES.length ? HOSTILE : `user_${index + 1}`,
+        email: `${name.split(" ")[0].replace(/\W/g, "").toLowerCase() || "x"}@example.com`,
+        metadata: { plan: "team", note: HOSTILE },
+      });
+      this.customers.push(made.id);
+    }
+    await this.money();
+    await this.paywallAndChats();
+    await this.call("POST", "/v1/secrets/api/keys", { name: HOSTILE, type: "private_key", roles: ["all_reader"] });
+  }
+
+  async money() {
+    const alerts = {
+      alert_enabled: true,
+      critical: { threshold: "10", condition: "below" },
+      warning: { threshold: "40", condition: "below" },
+    };
+    const wallet = await this.call("POST", "/v1/wallets", {
+      customer_id: this.customers[0], currency: "usd", name: "Prepaid", alert_settings: alerts,
+    });
+    this.wallet = wallet.id;
+    const path = `/v1/wallets/${wallet.id}`;
+    const add = (credits, reason, more = {}) =>
+      this.call("POST", `${path}/top-up`, { credits_to_add: credits, transaction_reason: reason, ...more });
+    await add("100", "PURCHASED_CREDIT_DIRECT", { description: "Invoice 2026-114" });
+    await add("20", "FREE_CREDIT_GRANT", { priority: 1, expiry_date_utc: "2027-06-01T00:00:00.000Z" });
+    for (const credits of ["12.5", "30", "7.25", "41", "3.4", "18"]) {
+      await this.call("POST", `${path}/debit`, { credits, transaction_reason: "MANUAL_BALANCE_DEBIT", description: "Usage of a day" });
+    }
+    for (const customer of this.customers.slice(1)) {
+      const made = await this.call("POST", "/v1/wallets", { customer_id: customer, currency: "usd", initial_credits_to_load: "15" });
+      this.hostileWallet = made.id;
+    }
+    await this.call("POST", "/v1/wallets", { customer_id: this.customers[1], currency: "eur", initial_credits_to_load: "80" });
+    await this.call("POST", `/v1/wallets/${this.hostileWallet}/debit`, {
+      credits: "1", transaction_reason: "MANUAL_BALANCE_DEBIT", description: HOSTILE, metadata: { why: HOSTILE },
+    });
+  }
+
+  async paywallAndChats() {
+    const made = await this.call("POST", "/v1/paywalls", { name: "Support chat", currency: "USD" });
+    this.paywall = made.id;
+    this.key = made.apiKey;
+    const connection = { kind: "openai", baseUrl: this.farebox.provider.url + "/v1", key: "sk-fake" };
+    await this.call("PUT", `/v1/paywalls/${made.id}/providers/openai`, connection);
+    await this.call("POST", "/v1/paywalls", { name: HOSTILE, currency: "EUR" });
+    const bearer = { authorization: "Bearer " + made.apiKey };
+    for (const user of ["ann", "bob", HOSTILE]) {
+      await this.call("POST", "/v1/user/balance/deposit", { user, amount: "5" }, bearer);
+      for (const words of [12, 40, 90]) {
+        await this.chat(user, `Tell me [words ${words}] [prompt-tokens ${words * 30}]`);
+      }
+    }
+    await this.chat("poor", "Hello").catch(() => {});
+    await this.chat("ann", "Hello", `gpt-${HOSTILE}`).catch(() => {});
+    await this.call("POST", "/v1/user/charge", { user: "ann", amount: "1.25" }, bearer);
+    await this.call("POST", "/v1/user/charge", { user: "bob", amount: "99" }, bearer);
+    await this.call("POST", "/v1/user/holds", { user: "ann", amount: "0.5", expiresInSeconds: 3600 }, bearer);
+  }
+
+  chat(user, content, model = "gpt-4o-mini") {
+    const body = { user, model, max_tokens: 100, messages: [{ role: "user", content }] };
+    return this.call("POST", "/v1/chat/completions", body, { authorization: "Bearer " + this.key });
+  }
+}
+
+/** Every page that stands at a path, by a name for its picture. */
+export function pages(house) {
+  const paywall = `/paywalls/${house.paywall}`;
+  return {
+    home: "/",
+    customers: "/customers",
+    "customers-search": "/customers?q=grace",
+    "customers-none": "/customers?q=nobody",
+    "customer-new": "/customers/new",
+    customer: `/customers/${house.customers[0]}`,
+    "customer-hostile": `/customers/${house.customers.at(-1)}`,
+    "customer-edit": `/customers/${house.customers.at(-1)}/edit`,
+    wallet: `/wallets/${house.wallet}`,
+    "wallet-hostile": `/wallets/${house.hostileWallet}`,
+    "wallet-top-up": `/wallets/${house.wallet}/do/top-up`,
+    "wallet-debit": `/wallets/${house.wallet}/do/debit`,
+    "wallet-alerts": `/wallets/${house.wallet}/do/alerts`,
+    "wallet-terminate": `/wallets/${house.wallet}/do/terminate`,
+    account: "/account",
+    missing: `/customers/${house.customers[0].slice(0, -1)}0`,
+  };
+}

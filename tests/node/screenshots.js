@@ -1,0 +1,39 @@
+// Pictures of every page, light and dark, wide and narrow, into a folder that is not committed:
+//   FAREBOX_BINARY=target/debug/farebox node tests/node/screenshots.js [name …]
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+
+import { House, become, browser, pages } from "./house.js";
+
+const FOLDER = process.env.FAREBOX_SCREENSHOTS ?? "screenshots";
+const SIZES = { wide: { width: 1280, height: 860 }, narrow: { width: 360, height: 740 } };
+
+mkdirSync(FOLDER, { recursive: true });
+const wanted = process.argv.slice(2);
+const house = await House.start();
+const chromium = await browser();
+try {
+  const first = await chromium.newContext();
+  await become(await first.newPage(), house.farebox);
+  const storageState = await first.storageState();
+  for (const [size, viewport] of Object.entries(SIZES)) {
+    for (const colorScheme of ["light", "dark"]) {
+      const context = await chromium.newContext({ viewport, colorScheme, storageState });
+      const page = await context.newPage();
+      for (const [name, path] of Object.entries(pages(house))) {
+        if (wanted.length && !wanted.includes(name)) continue;
+        await page.goto(house.farebox.url + path);
+        await page.screenshot({ path: join(FOLDER, `${name}-${colorScheme}-${size}.png`), fullPage: true });
+      }
+      await context.close();
+    }
+  }
+  const outside = await chromium.newContext({ viewport: SIZES.wide });
+  const page = await outside.newPage();
+  await page.goto(house.farebox.url + "/sign-in");
+  await page.screenshot({ path: join(FOLDER, "sign-in-light-wide.png") });
+} finally {
+  await chromium.close();
+  await house.end();
+}
