@@ -14,5 +14,6 @@ mod disk;
 mod load;
 #[path = "../process/mod.rs"]
 mod process;
+mod secrets;
 mod stop;
 mod wait;

@@ -20,6 +20,7 @@ mod paywalls;
 mod proof;
 mod proxy;
 mod refunds;
+mod strangers;
 mod webhooks;
 mod world;
 
