@@ -171,7 +171,13 @@ impl Exchange {
         let mut head = answer::head(&headers, &self.ticket, self.now());
         let end = self.with_plain(self.end(outcome, said, status), (status, &head, &body));
         match self.settle(end).await {
-            Err(error) => client.answer(Err(error)),
+            Err(error) => {
+                client.answer(Err(error));
+                // The client got nothing, so nothing is charged; but the request has its end.
+                let failed = Outcome::Failed { code: "ledger_unavailable", http_status: None };
+                let end = || self.bare_end(failed.clone(), Some(status.as_u16()));
+                self.settle_stubbornly(end).await;
+            }
             Ok(settled) => {
                 self.keep_prompt(&body).await;
                 let mut response = Response::new(Body::from(body));

@@ -13,6 +13,7 @@ mod protocol;
 mod refunds;
 mod replay;
 mod shutdown;
+mod stopped;
 mod streams;
 
 use std::collections::BTreeMap;
