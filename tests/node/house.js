@@ -85,7 +85,7 @@ export class House {
     const good = { url: this.receiver.url + "/good", types: ["*"], description: "Ledger sync" };
     const bad = { url: this.receiver.url + "/bad", types: ["wallet.credit_balance.dropped", "wallet.created"], description: HOSTILE };
     this.endpoint = (await this.call("POST", "/v1/webhooks/endpoints", good)).id;
-    await this.call("POST", "/v1/webhooks/endpoints", bad);
+    this.failing = (await this.call("POST", "/v1/webhooks/endpoints", bad)).id;
     this.customers = [];
     for (const [index, name] of [...NAMES, HOSTILE].entries()) {
       const made = await this.call("POST", "/v1/customers", {
@@ -97,7 +97,24 @@ export class House {
     }
     await this.money();
     await this.paywallAndChats();
+    await this.look();
     await this.call("POST", "/v1/secrets/api/keys", { name: HOSTILE, type: "private_key", roles: ["all_reader"] });
+  }
+
+  /** Ids of what came of it. */
+  async look() {
+    const requests = (await this.call("GET", `/v1/paywalls/${this.paywall}/requests?limit=50`)).data;
+    this.request = requests.find((one) => one.status === "completed").requestId;
+    this.blocked = requests.find((one) => one.status === "blocked").requestId;
+    for (let tries = 0; !this.delivery && tries < 100; tries += 1) {
+      const list = (await this.call("GET", `/v1/webhooks/deliveries?endpoint_id=${this.failing}`)).data;
+      const tried = list.find((one) => one.attempts > 0);
+      if (tried) { this.delivery = tried.id; this.event = tried.event_id; }
+      await sleep(100);
+    }
+    const entries = await this.call("GET", `/v1/wallets/${this.hostileWallet}/transactions`);
+    this.entry = entries.items.at(0).id;
+    this.auditRow = (await this.call("POST", "/v1/activity", { limit: 1 })).data[0].id;
   }
 
   async money() {
@@ -173,6 +190,33 @@ export function pages(house) {
     "wallet-debit": `/wallets/${house.wallet}/do/debit`,
     "wallet-alerts": `/wallets/${house.wallet}/do/alerts`,
     "wallet-terminate": `/wallets/${house.wallet}/do/terminate`,
+    paywalls: "/paywalls",
+    "paywall-new": "/paywalls/new",
+    paywall,
+    "paywall-requests": `${paywall}/requests`,
+    request: `${paywall}/requests/${house.request}`,
+    "request-blocked": `${paywall}/requests/${house.blocked}`,
+    "paywall-users": `${paywall}/users`,
+    "paywall-user": `${paywall}/users/${encodeURIComponent(HOSTILE)}`,
+    "paywall-prices": `${paywall}/prices`,
+    "paywall-settings": `${paywall}/settings`,
+    playground: `${paywall}/playground`,
+    webhooks: "/webhooks",
+    "webhook-new": "/webhooks/new",
+    webhook: `/webhooks/${house.failing}`,
+    deliveries: "/webhooks/deliveries",
+    delivery: `/webhooks/deliveries/${house.delivery}`,
+    events: "/events",
+    "events-filtered": "/events?type=wallet.created",
+    event: `/events/${house.event}`,
+    entry: `/wallets/${house.hostileWallet}/entries/${house.entry}`,
+    developers: "/developers",
+    "key-new": "/developers/new",
+    clock: "/clock",
+    audit: "/audit",
+    "audit-row": `/audit/${house.auditRow}`,
+    settings: "/settings",
+    system: "/system",
     account: "/account",
     missing: `/customers/${house.customers[0].slice(0, -1)}0`,
   };

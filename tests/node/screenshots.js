@@ -1,5 +1,6 @@
 // Pictures of every page, light and dark, wide and narrow, into a folder that is not committed:
-//   FAREBOX_BINARY=target/debug/farebox node tests/node/screenshots.js [name …]
+//   scripts/screenshots [name …]
+// `scripts/screenshots readme` makes the two pictures of README.md instead.
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -11,13 +12,26 @@ const SIZES = { wide: { width: 1280, height: 860 }, narrow: { width: 360, height
 
 mkdirSync(FOLDER, { recursive: true });
 const wanted = process.argv.slice(2);
+const README = wanted[0] === "readme";
 const house = await House.start();
 const chromium = await browser();
 try {
   const first = await chromium.newContext();
   await become(await first.newPage(), house.farebox);
   const storageState = await first.storageState();
-  for (const [size, viewport] of Object.entries(SIZES)) {
+  if (README) {
+    mkdirSync("docs/images", { recursive: true });
+    for (const [name, colorScheme, path] of [["home", "light", "/"], ["wallet", "dark", pages(house).wallet]]) {
+      const viewport = { width: 1200, height: 800 };
+      const context = await chromium.newContext({ viewport, colorScheme, storageState });
+      const page = await context.newPage();
+      await page.goto(house.farebox.url + path);
+      await page.screenshot({ path: `docs/images/dashboard-${name}.png` });
+      await context.close();
+    }
+    process.exitCode = 0;
+  }
+  for (const [size, viewport] of Object.entries(README ? {} : SIZES)) {
     for (const colorScheme of ["light", "dark"]) {
       const context = await chromium.newContext({ viewport, colorScheme, storageState });
       const page = await context.newPage();

@@ -5,12 +5,17 @@
 //! person's tenant, and works without its script. Lists go by keys of an index: none scans.
 
 mod assets;
+mod audit;
 mod chart;
+mod clock;
 mod cookies;
 mod customer;
 mod customers;
+mod deliveries;
+mod developers;
 mod door;
 mod entry;
+mod events;
 mod form;
 mod home;
 mod home_figures;
@@ -21,10 +26,17 @@ mod live;
 mod lots;
 mod mishap;
 mod parts;
+mod paywall;
+mod paywalls;
+mod playground;
+mod requests;
+mod settings;
 mod sign_in;
+mod system;
 mod visit;
 mod wallet;
 mod wallet_actions;
+mod webhooks;
 
 use crate::http::route::Routes;
 
@@ -43,6 +55,18 @@ pub fn routes() -> Routes {
         .merge(wallet::routes())
         .merge(entry::routes())
         .merge(wallet_actions::routes())
+        .merge(paywalls::routes())
+        .merge(paywall::routes())
+        .merge(requests::routes())
+        .merge(playground::routes())
+        .merge(webhooks::routes())
+        .merge(deliveries::routes())
+        .merge(events::routes())
+        .merge(developers::routes())
+        .merge(clock::routes())
+        .merge(audit::routes())
+        .merge(settings::routes())
+        .merge(system::routes())
 }
 
 /// Method and path of every page, for whoever tries them all.

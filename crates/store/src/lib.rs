@@ -20,6 +20,7 @@ pub mod customers;
 pub mod database;
 pub mod deliveries;
 pub mod desk;
+pub mod due;
 pub mod entries;
 pub mod error;
 pub mod events;

@@ -1,7 +1,6 @@
 //! Pages of lists: `limit` and `offset`, and the answer's envelope (billing 14.1).
 
 use engine::Error;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::call::Call;
@@ -16,21 +15,15 @@ pub struct Page {
     pub offset: u32,
 }
 
-#[derive(Deserialize)]
-struct Asked {
-    limit: Option<String>,
-    offset: Option<String>,
-}
-
 impl Page {
     /// From the query of a call.
     pub fn of_query(call: &Call) -> Result<Page, Error> {
-        let asked: Asked = call.query()?;
-        let number = |field: &'static str, text: Option<String>| {
+        let number = |field: &'static str| {
+            let text = call.query_value(field);
             text.map(|text| text.parse().map_err(|_| Error::invalid(field, NOT_A_NUMBER)))
                 .transpose()
         };
-        Page::checked(number("limit", asked.limit)?, number("offset", asked.offset)?)
+        Page::checked(number("limit")?, number("offset")?)
     }
 
     pub fn checked(limit: Option<u32>, offset: Option<u32>) -> Result<Page, Error> {

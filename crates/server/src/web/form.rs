@@ -31,12 +31,6 @@ impl Form {
         Some(self.get(name)).filter(|text| !text.is_empty())
     }
 
-    /// Every value of a name, such as of check boxes.
-    pub fn all(&self, name: &str) -> Vec<String> {
-        let found = self.pairs.iter().filter(|(key, _)| key == name);
-        found.map(|(_, value)| value.clone()).collect()
-    }
-
     pub fn is_on(&self, name: &str) -> bool {
         self.some(name).is_some()
     }

@@ -277,7 +277,7 @@ impl Frame {
                                 .quiet
                                 type="submit"
                                 data-theme-switch
-                                aria-label="Light or dark"
+                                aria-label="Theme: light or dark"
                             { (icon("half")) "Theme" }
                         }
                         form method="post" action="/sign-out" {

@@ -261,6 +261,53 @@ pub fn button(visit: &Visit, action: &str, label: &str, kind: &str) -> Markup {
     }
 }
 
+/// A table: what a column is called and how it stands (`r` to the right, `tight` as narrow as it
+/// can be), and the cells of each row.
+pub fn table(label: &str, heads: &[(&str, &str)], rows: &[Vec<Markup>]) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(label) {
+            table {
+                thead { tr { @for (name, class) in heads { th class=(class) { (name) } } } }
+                tbody {
+                    @for row in rows {
+                        tr {
+                            @for (cell, (_, class)) in row.iter().zip(heads) {
+                                td class=(class) { (cell) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Text of someone's in a cell.
+pub fn words(text: &str) -> Markup {
+    html! { span.wrap { (or_dash(text)) } }
+}
+
+pub fn link(to: &str, text: &str) -> Markup {
+    html! { a.wrap href=(to) { (text) } }
+}
+
+/// The rows of a list of the API.
+pub fn rows(list: &Value) -> &[Value] {
+    list["data"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Where a list of the API goes on, as a page of ours.
+pub fn next(list: &Value, path: &str) -> Option<String> {
+    let cursor = list["next_cursor"].as_str().filter(|_| list["has_more"] == true)?;
+    let mark = if path.contains('?') { '&' } else { '?' };
+    Some(format!("{path}{mark}cursor={}", super::layout::encoded(cursor)))
+}
+
+/// The links under a list of the API at a page of ours.
+pub fn more(list: &Value, path: &str, is_later: bool) -> Markup {
+    pager(is_later.then_some(path), next(list, path).as_deref())
+}
+
 /// The links under a list that goes on.
 pub fn pager(first: Option<&str>, next: Option<&str>) -> Markup {
     html! {

@@ -50,7 +50,7 @@ impl Person {
 
     async fn enter(app: &TestApp, email: &str) -> Person {
         let answer = sign_in(app, email, PASSWORD).await;
-        let session = session_of(&answer).expect("the person is let in");
+        let session = session_of(&answer).unwrap();
         Person { client: client(), base: app.base.clone(), session }
     }
 
@@ -212,6 +212,35 @@ async fn pages_of_another_tenant_are_not_there() {
     let (customer, wallet) = wallet(&app, &other, "zzyzx").await;
     let (_, _, rows) = app.get(&format!("/v1/wallets/{wallet}/transactions"), &other).await;
     let entry = text(&rows["items"][0], "id");
+    let paywall = json!({ "name": "zzyzx", "currency": "USD" });
+    let paywall = text(&app.post("/v1/paywalls", &other, &paywall).await.2, "id");
+    let (_, _, log) = app.post("/v1/activity", &other, &json!({ "limit": 1 })).await;
+    let audit = text(&log["data"][0], "id");
+    let (_, _, feed) = app.get("/v1/webhooks/events?limit=1", &other).await;
+    let event = text(&feed["data"][0], "id");
+    let foreign = [
+        format!("/paywalls/{paywall}"),
+        format!("/paywalls/{paywall}/requests"),
+        format!("/paywalls/{paywall}/users"),
+        format!("/paywalls/{paywall}/prices"),
+        format!("/paywalls/{paywall}/settings"),
+        format!("/paywalls/{paywall}/playground"),
+        format!("/events/{event}"),
+        format!("/audit/{audit}"),
+    ];
+    for path in &foreign {
+        assert_eq!(person.get(path).await.status(), 404, "{path}");
+    }
+    let deeds = ["rotate", "archive", "provider", "prices", "playground"];
+    for deed in deeds {
+        let asked = [("kind", "openai"), ("model", "m"), ("once", "x"), ("user", "u")];
+        let path = format!("/paywalls/{paywall}/{deed}");
+        let answer = person.post(&path, &asked).await;
+        let refused = answer.status() == 404 || answer.headers().contains_key(SET_COOKIE);
+        assert!(refused, "{path} {}", answer.status());
+    }
+    let (_, _, after) = app.get(&format!("/v1/paywalls/{paywall}"), &other).await;
+    assert_eq!((after["status"].as_str(), after["version"].as_u64()), (Some("active"), Some(1)));
     let paths = [
         format!("/customers/{customer}"),
         format!("/customers/{customer}/edit"),
@@ -228,7 +257,9 @@ async fn pages_of_another_tenant_are_not_there() {
         assert_eq!(person.post(path, &asked).await.status(), 404, "{path}");
     }
     assert!(!person.page("/customers?q=zzyzx").await.contains("/customers/cust_"));
-    assert!(!person.page("/").await.contains("zzyzx"));
+    for path in ["/", "/paywalls", "/events", "/audit", "/webhooks", "/developers", "/settings"] {
+        assert!(!person.page(path).await.contains("zzyzx"), "{path}");
+    }
     let foreign = app.other_scope.environment.to_string();
     let moved = person.post("/environment", &[("environment", &foreign)]).await;
     assert_eq!(moved.status(), 404);
