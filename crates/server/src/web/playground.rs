@@ -44,7 +44,7 @@ async fn show(visit: Visit) -> Result<Shown, Error> {
                         textarea #message name="message" rows="3" required {}
                     }
                     div.row {
-                        (parts::text_field("User", "user", ("playground", ""), "Give them money first."))
+                        (parts::text_field("User", "user", ("playground", ""), "Give them money."))
                         (parts::text_field("Model", "model", ("gpt-4o-mini", ""), ""))
                         (parts::text_field("At most tokens out", "max_tokens", ("200", ""), ""))
                     }

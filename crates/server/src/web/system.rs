@@ -126,7 +126,9 @@ fn backup() -> Markup {
             div.in {
                 p { "On the server, while it runs:" }
                 (parts::snippet("A whole copy", "farebox backup farebox-backup.db"))
-                p.help { "Restore with " code { "farebox restore" } " while the server is stopped." }
+                p.help {
+                    "Restore with " code { "farebox restore" } " while the server is stopped."
+                }
             }
         }
     }
