@@ -58,7 +58,10 @@ impl Draw<'_> {
             return line;
         }
         let line = match self.chance.below(100) {
-            0..28 => self.user(n, "charge").figure(self.figure()),
+            0..28 => {
+                let line = self.user(n, "charge");
+                self.near(line, None)
+            }
             28..42 => self.deposit(n),
             42..52 => self.hold(n),
             52..64 => self.of_hold(n),
@@ -98,6 +101,17 @@ impl Draw<'_> {
         }
     }
 
+    /// The line with a figure; often the most that goes, or a nano more. Without a `most` it is
+    /// what the line's user may spend.
+    fn near(&mut self, line: Line, most: Option<i128>) -> Line {
+        let spendable = || self.oracle.purse_of(&line.subject).map(Purse::available);
+        let most = most.or_else(spendable).filter(|most| *most > 0);
+        match most.filter(|_| self.chance.percent(30)) {
+            Some(most) => line.figure(most + i128::from(self.chance.below(2))),
+            None => line.figure(self.figure()),
+        }
+    }
+
     fn user(&mut self, n: u32, verb: &str) -> Line {
         let paywall = self.chance.pick(&self.oracle.paywalls()).cloned().unwrap();
         // Two users do most, so that things meet.
@@ -124,7 +138,8 @@ impl Draw<'_> {
 
     fn hold(&mut self, n: u32) -> Line {
         let time = ["30s", "90s", "20m", "2h"][self.chance.index(4)];
-        self.user(n, "hold").figure(self.figure()).with("for", time)
+        let line = self.user(n, "hold");
+        self.near(line, None).with("for", time)
     }
 
     fn of_hold(&mut self, n: u32) -> Line {
@@ -134,7 +149,8 @@ impl Draw<'_> {
         let paywall = self.oracle.paywall_of_hold(&hold);
         if self.chance.percent(60) {
             let line = Line::new(n, "capture", &hold);
-            let line = if self.chance.percent(70) { line.figure(self.figure()) } else { line };
+            let held = self.oracle.amount_of_hold(&hold);
+            let line = if self.chance.percent(70) { self.near(line, held) } else { line };
             line.with("of", paywall)
         } else {
             Line::new(n, "release", &hold).with("of", paywall)
@@ -147,7 +163,8 @@ impl Draw<'_> {
             return self.deposit(n);
         };
         let line = Line::new(n, "refund", &charge);
-        let line = if self.chance.percent(60) { line.figure(self.figure()) } else { line };
+        let left = self.oracle.left_of_charge(&charge);
+        let line = if self.chance.percent(60) { self.near(line, left) } else { line };
         line.with("of", self.oracle.paywall_of_charge(&charge))
     }
 

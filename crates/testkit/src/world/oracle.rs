@@ -269,6 +269,15 @@ impl Oracle {
         self.holds.get(name).map(|hold| paywall_of(&hold.purse)).unwrap_or_default()
     }
 
+    pub fn amount_of_hold(&self, name: &str) -> Option<i128> {
+        self.holds.get(name).map(|hold| hold.amount)
+    }
+
+    /// What may still be refunded.
+    pub fn left_of_charge(&self, name: &str) -> Option<i128> {
+        self.charges.get(name).map(|charge| charge.credits - charge.refunded)
+    }
+
     pub fn paywall_of_charge(&self, name: &str) -> String {
         self.charges.get(name).map(|charge| paywall_of(&charge.purse)).unwrap_or_default()
     }
