@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use testkit::world;
 
 const SEEDS: u64 = 200;
-const STEPS: u32 = 16;
+const STEPS: u32 = 14;
 const THREADS: usize = 3;
 
 #[test]

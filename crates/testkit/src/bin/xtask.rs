@@ -53,7 +53,7 @@ fn plan(arguments: &[String]) -> Option<Plan> {
 /// Runs the seeds on two threads until one fails.
 fn simulate(plan: &Plan) -> Result<(), Box<Failure>> {
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    let (sum, begun) = (Mutex::new(Report::default()), Instant::now());
+    let (sum, begun) = (Mutex::new((0, Report::default())), Instant::now());
     let work = || {
         while !stop.load(Ordering::Relaxed) {
             let number = next.fetch_add(1, Ordering::Relaxed);
@@ -61,7 +61,7 @@ fn simulate(plan: &Plan) -> Result<(), Box<Failure>> {
                 break;
             }
             match world::run(plan.from + number, plan.steps) {
-                Ok(report) => tell(&sum, &report, (number + 1, begun)),
+                Ok(report) => tell(&sum, &report, begun),
                 Err(failure) => {
                     stop.store(true, Ordering::Relaxed);
                     return Err(Box::new(failure));
@@ -77,18 +77,21 @@ fn simulate(plan: &Plan) -> Result<(), Box<Failure>> {
     })?;
     let (sum, seconds) = (total(&sum), begun.elapsed().as_secs());
     println!("{} seeds hold, {seconds} s: {sum}", plan.seeds);
+    let answers = sum.answers.iter().map(|(answer, count)| format!("{answer} {count}"));
+    println!("answers: {}", answers.collect::<Vec<_>>().join(", "));
     Ok(())
 }
 
-fn tell(sum: &Mutex<Report>, report: &Report, (number, begun): (u64, Instant)) {
+fn tell(sum: &Mutex<(u64, Report)>, report: &Report, begun: Instant) {
     if let Ok(mut sum) = sum.lock() {
-        sum.add(report);
-        if number.is_multiple_of(TELL_EVERY) {
-            println!("{number} seeds, {} s: {}", begun.elapsed().as_secs(), *sum);
+        sum.0 += 1;
+        sum.1.add(report);
+        if sum.0.is_multiple_of(TELL_EVERY) {
+            println!("{} seeds, {} s: {}", sum.0, begun.elapsed().as_secs(), sum.1);
         }
     }
 }
 
-fn total(sum: &Mutex<Report>) -> Report {
-    sum.lock().map(|sum| *sum).unwrap_or_default()
+fn total(sum: &Mutex<(u64, Report)>) -> Report {
+    sum.lock().map(|sum| sum.1.clone()).unwrap_or_default()
 }

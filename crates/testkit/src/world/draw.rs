@@ -3,6 +3,7 @@
 
 use super::chance::Chance;
 use super::line::Line;
+use super::names::Names;
 use super::oracle::Oracle;
 use super::oracle::purse::{Purse, Status};
 use super::oracle::receivers::State;
@@ -18,6 +19,8 @@ const RECEIVERS_MAX: usize = 4;
 pub struct Draw<'d> {
     pub chance: &'d mut Chance,
     pub oracle: &'d Oracle,
+    /// What nobody was told the id of cannot be named.
+    pub names: &'d Names,
     /// Lines that had a key, for repeats.
     pub keyed: &'d [Line],
 }
@@ -30,6 +33,7 @@ pub enum Wanted {
     Money,
     Time,
     Paywall,
+    Wallet,
 }
 
 impl Draw<'_> {
@@ -39,10 +43,15 @@ impl Draw<'_> {
             Wanted::Money => self.money(n),
             Wanted::Time => self.time(n),
             Wanted::Paywall => self.new_paywall(n),
+            Wanted::Wallet => self.new_wallet(n),
         }
     }
 
     fn any(&mut self, n: u32) -> Line {
+        let archived = self.oracle.paywalls().iter().any(|name| self.oracle.is_archived(name));
+        if archived && self.chance.percent(20) {
+            return self.archived(n);
+        }
         match self.chance.below(100) {
             0..70 => self.money(n),
             70..78 => self.time(n),
@@ -67,13 +76,14 @@ impl Draw<'_> {
             52..64 => self.of_hold(n),
             64..72 => self.refund(n),
             72..78 => self.batch(n),
-            78..80 => self.user(n, "see"),
-            80..90 => self.topup(n),
+            78..79 => self.user(n, "see"),
+            79..81 => self.user(n, "link"),
+            81..90 => self.topup(n),
             90..98 => self.wallet_verb(n, "debit").figure(self.figure()),
             _ => self.wallet_verb(n, "terminate"),
         };
         let must = line.verb == "debit";
-        let may = !matches!(line.verb.as_str(), "see");
+        let may = !matches!(line.verb.as_str(), "see" | "link");
         let key = (must || may && self.chance.percent(60)).then(|| self.key(n));
         line.keyed(key)
     }
@@ -94,9 +104,10 @@ impl Draw<'_> {
 
     fn figure(&mut self) -> i128 {
         match self.chance.below(10) {
-            0 => NANO * i128::from(self.chance.within(50, 500)),
+            0 => NANO * i128::from(self.chance.within(20, 200)),
             1 => i128::from(self.chance.within(1, 3 * 1_000_000_000)),
             2 => NANO / 2,
+            3..6 => NANO * i128::from(self.chance.within(1, 5)),
             _ => NANO * i128::from(self.chance.within(1, 20)),
         }
     }
@@ -144,13 +155,14 @@ impl Draw<'_> {
 
     fn of_hold(&mut self, n: u32) -> Line {
         let open = self.oracle.open_holds();
-        let some = if self.chance.percent(85) { open } else { self.oracle.holds() };
+        let mut some = if self.chance.percent(85) { open } else { self.oracle.holds() };
+        some.retain(|name| self.names.id(name).is_some());
         let Some(hold) = self.chance.pick(&some).cloned() else { return self.hold(n) };
         let paywall = self.oracle.paywall_of_hold(&hold);
         if self.chance.percent(60) {
             let line = Line::new(n, "capture", &hold);
-            let held = self.oracle.amount_of_hold(&hold);
-            let line = if self.chance.percent(70) { self.near(line, held) } else { line };
+            let most = self.oracle.amount_of_hold(&hold);
+            let line = if self.chance.percent(70) { self.near(line, most) } else { line };
             line.with("of", paywall)
         } else {
             Line::new(n, "release", &hold).with("of", paywall)
@@ -158,7 +170,8 @@ impl Draw<'_> {
     }
 
     fn refund(&mut self, n: u32) -> Line {
-        let charges = self.oracle.charges();
+        let mut charges = self.oracle.charges();
+        charges.retain(|name| self.names.id(name).is_some());
         let Some(charge) = self.chance.pick(&charges).cloned() else {
             return self.deposit(n);
         };
@@ -180,7 +193,11 @@ impl Draw<'_> {
     /// A wallet of the billing API, and sometimes a paywall's.
     fn wallet_name(&mut self) -> String {
         let of_paywalls = self.chance.percent(15);
-        let fits = |purse: &&Purse| of_paywalls || purse.user.is_none();
+        let closed = self.chance.percent(10);
+        let fits = |purse: &&Purse| {
+            let open = closed || purse.status != Status::Closed;
+            open && (of_paywalls || purse.user.is_none())
+        };
         let all = self.oracle.purses.values().filter(fits);
         let names: Vec<String> = all.map(|purse| purse.name.clone()).collect();
         self.chance.pick(&names).cloned().unwrap_or_else(|| "W0".to_owned())
@@ -225,7 +242,8 @@ impl Draw<'_> {
             64..72 => self.default(n),
             72..78 => self.bonus(n),
             78..84 => self.overdraft(n),
-            84..90 => self.archived(n),
+            84..87 => self.archived(n),
+            87..92 => self.person(n),
             _ => self.suspended(n),
         }
     }
@@ -246,7 +264,7 @@ impl Draw<'_> {
                 line = line.with("lasts", ["1d", "8d"][self.chance.index(2)]);
             }
             if self.chance.percent(40) {
-                line = line.money("budget", NANO * 12);
+                line = line.money("budget", NANO * [10, 12][self.chance.index(2)]);
             }
         }
         if self.chance.percent(40) { line.money("overdraft", NANO * 3) } else { line }
@@ -340,6 +358,17 @@ impl Draw<'_> {
         let name = self.chance.pick(&self.oracle.paywalls()).cloned().unwrap();
         let back = self.oracle.is_archived(&name) || self.chance.percent(40);
         Line::new(n, if back { "unarchive" } else { "archive" }, &name)
+    }
+
+    /// A customer of the billing API gets another name, or is deleted.
+    fn person(&mut self, n: u32) -> Line {
+        let billing = |name: &&String| name.starts_with('C');
+        let all: Vec<&String> = self.oracle.customers().iter().filter(billing).collect();
+        let Some(name) = self.chance.pick(&all) else { return self.new_wallet(n) };
+        if self.chance.percent(30) {
+            return Line::new(n, "remove", name);
+        }
+        Line::new(n, "call", name).with("as", ["x", "y"][self.chance.index(2)])
     }
 
     fn suspended(&mut self, n: u32) -> Line {

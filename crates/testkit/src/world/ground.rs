@@ -15,8 +15,19 @@ const LOG_HEADER: usize = 32;
 const MEMORY: &str = "/dev/shm";
 
 /// How much of the database was on disk for certain at some moment.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(u64);
+
+/// Tells the mark to whoever hears something of the world.
+#[derive(Clone, Debug, Default)]
+pub struct Gauge(PathBuf);
+
+impl Gauge {
+    /// What was acknowledged before this call is within the mark.
+    pub fn mark(&self) -> Mark {
+        Mark(fs::metadata(beside(&self.0, "-wal")).map_or(0, |log| log.len()))
+    }
+}
 
 pub struct Ground {
     folder: TempDir,
@@ -39,9 +50,8 @@ impl Ground {
         Database::open(&self.path, true).unwrap()
     }
 
-    /// What was acknowledged before this call is within the mark.
-    pub fn mark(&self) -> Mark {
-        Mark(fs::metadata(beside(&self.path, "-wal")).map_or(0, |log| log.len()))
+    pub fn gauge(&self) -> Gauge {
+        Gauge(self.path.clone())
     }
 
     /// Leaves the database as a crash at this moment would: what is within `mark` is there, and of

@@ -192,7 +192,7 @@ fn with_sight(way: &Way, sights: &Way) -> Vec<Way> {
 
 /// Whether the line is a paywall's command for its users.
 fn sees(line: &Line) -> bool {
-    matches!(line.verb.as_str(), "charge" | "hold" | "deposit" | "batch" | "see")
+    matches!(line.verb.as_str(), "charge" | "hold" | "deposit" | "batch" | "see" | "link")
 }
 
 fn choices(played: &Played) -> Vec<Option<Extent>> {

@@ -9,6 +9,9 @@ use std::sync::Mutex;
 use domain::id::splitmix;
 use domain::webhook::schedule::Outcome;
 use engine::ports::{Attempt, Request, WebhookPort};
+use serde_json::Value;
+
+use super::ground::{Gauge, Mark};
 
 /// Failures of one delivery at most: well within every schedule of retries.
 const FAILURES_MAX: u64 = 3;
@@ -24,6 +27,11 @@ struct Got {
     /// Successes whose record a crash may have taken.
     doubtful: BTreeMap<(String, String), u64>,
     healthy: bool,
+    gauge: Gauge,
+    /// How much was on disk when the last request came: only what is there is told.
+    mark: Mark,
+    /// What the requests said that they were.
+    kinds: BTreeMap<String, BTreeSet<String>>,
 }
 
 pub struct Mailbox {
@@ -34,6 +42,23 @@ pub struct Mailbox {
 impl Mailbox {
     pub fn new(seed: u64) -> Mailbox {
         Mailbox { seed, got: Mutex::default() }
+    }
+
+    /// Another life of the world begins.
+    pub fn begin(&self, gauge: Gauge) {
+        let mut got = self.got.lock().unwrap();
+        got.gauge = gauge;
+        got.mark = Mark::default();
+    }
+
+    pub fn mark(&self) -> Mark {
+        self.got.lock().unwrap().mark
+    }
+
+    /// The types that were told under an event's id.
+    pub fn kinds(&self, event: &str) -> Vec<String> {
+        let got = self.got.lock().unwrap();
+        got.kinds.get(event).into_iter().flatten().cloned().collect()
     }
 
     /// From now on everything is taken at once.
@@ -73,8 +98,16 @@ impl Mailbox {
         self.got.lock().unwrap().copies.values().map(|(_, taken)| taken).sum()
     }
 
+    fn note_kind(&self, event: &str, body: &[u8]) {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let kind = body["event_type"].as_str().or(body["type"].as_str()).unwrap_or_default();
+        let mut got = self.got.lock().unwrap();
+        got.kinds.entry(event.to_owned()).or_default().insert(kind.to_owned());
+    }
+
     fn answer(&self, receiver: &str, event: &str) -> (Outcome, Option<u16>) {
         let mut got = self.got.lock().unwrap();
+        got.mark = got.gauge.mark();
         let one = (receiver.to_owned(), event.to_owned());
         let luck = one
             .0
@@ -114,6 +147,7 @@ impl WebhookPort for Mailbox {
         let receiver = host.split('.').next().unwrap_or_default().to_uppercase();
         let header = request.headers.iter().find(|(name, _)| name == "webhook-id");
         let event = header.map(|(_, value)| value.clone()).unwrap_or_default();
+        self.note_kind(&event, &request.body);
         Box::pin(async move {
             for _ in 0..event.bytes().last().unwrap_or_default() % 4 {
                 tokio::task::yield_now().await;

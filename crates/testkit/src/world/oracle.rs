@@ -97,6 +97,8 @@ pub struct Oracle {
     paywalls: BTreeMap<String, Paywall>,
     users: BTreeMap<String, User>,
     customers: Vec<String>,
+    /// How customers are called, where it was said.
+    called: BTreeMap<String, String>,
     charges: BTreeMap<String, Charge>,
     holds: BTreeMap<String, HoldFacts>,
     /// By (verb, key).
@@ -126,6 +128,7 @@ impl Oracle {
             paywalls: BTreeMap::new(),
             users: BTreeMap::new(),
             customers: Vec::new(),
+            called: BTreeMap::new(),
             charges: BTreeMap::new(),
             holds: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -139,7 +142,9 @@ impl Oracle {
     pub fn apply(&mut self, line: &Line, extent: Extent) -> Said {
         self.book.by = Some(line.n);
         let done = match line.verb.as_str() {
-            "charge" | "hold" | "deposit" | "batch" | "see" => self.paywall_call(line, extent),
+            "charge" | "hold" | "deposit" | "batch" | "see" | "link" => {
+                self.paywall_call(line, extent)
+            }
             _ if extent == Extent::Sight => return Said { text: String::new(), replayed: false },
             "advance" => self.advance(line),
             "receiver" | "pause" | "resume" | "disable" | "enable" | "delete" => self.turn(line),
@@ -185,6 +190,8 @@ impl Oracle {
     fn command(&mut self, line: &Line) -> Answer {
         match line.verb.as_str() {
             "customer" => self.customer(line),
+            "call" => self.call(line),
+            "remove" => self.remove(line),
             "wallet" => self.wallet(line),
             "topup" => self.topup(line),
             "debit" => self.debit(line),

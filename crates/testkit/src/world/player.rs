@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use domain::alert::settings::Settings as AlertSettings;
 use domain::amount::Amount;
-use domain::customer::NewCustomer;
+use domain::customer::{CustomerPatch, NewCustomer};
 use domain::id::{RequestId, TransactionId, Ulid};
 use domain::ledger::Refusal;
 use domain::ledger::entry::KeyUse;
@@ -15,6 +15,7 @@ use domain::paywall::ExternalUser;
 use domain::scope::{Actor, ActorKind, Cause, Scope, Source};
 use domain::setting::Setting;
 use domain::time::Timestamp;
+use engine::blocks::Caller;
 use engine::charges::{ChargeAsk, Charged, Moved};
 use engine::deposits::{DepositAsk, Origin};
 use engine::holds::{CaptureAsk, Held, HoldAsk, HoldRef, HoldState, HoldView};
@@ -62,12 +63,13 @@ impl Player {
             "deposit" => self.deposit().await,
             "batch" => self.batch().await,
             "see" => self.see().await,
+            "link" => self.link().await,
             "capture" => self.capture().await,
             "release" => self.release().await,
             "refund" => self.refund().await,
             "suspend" | "unsuspend" => self.suspend().await,
             "paywall" | "overdraft" | "archive" | "unarchive" => self.paywall_state().await,
-            "customer" => self.customer().await,
+            "customer" | "call" | "remove" => self.customer().await,
             "default" | "bonus" => self.setting().await,
             "advance" => self.advance().await,
             "receiver" | "pause" | "resume" | "disable" | "enable" | "delete" => {
@@ -209,6 +211,14 @@ impl Player {
         Ok(said(format!("wallet {} held {} {status}", account.credits, account.held)))
     }
 
+    async fn link(&self) -> Done {
+        let ((paywall, user), cause) = (self.user()?, self.cause());
+        let sight = self.engine.sight(self.scope, &paywall, &user, &cause).await?;
+        let caller = Caller { user: &user, sight: &sight, cause: &cause };
+        self.engine.topup_link(self.scope, &paywall, caller).await?;
+        Ok(said("done"))
+    }
+
     fn hold_ref(&self) -> Result<HoldRef, Error> {
         let missing = || Error::not_found("hold");
         let id = self.id.as_deref().and_then(|id| id.parse().ok()).ok_or_else(missing)?;
@@ -298,9 +308,18 @@ impl Player {
     }
 
     async fn customer(&self) -> Done {
-        let (cause, name) = (self.cause(), self.line.subject.clone());
+        let (cause, line) = (self.cause(), self.line.clone());
         let work = move |tx: &mut store::Tx<'_>| {
-            engine::customers::create(tx, &cause, NewCustomer::named(&name))
+            if line.verb == "customer" {
+                return engine::customers::create(tx, &cause, NewCustomer::named(&line.subject));
+            }
+            let stored = engine::customers::require_external(tx, &line.subject)?;
+            if line.verb == "remove" {
+                return engine::customers::delete(tx, &cause, stored.customer.id);
+            }
+            let name = line.option("as").map(str::to_owned);
+            let patch = CustomerPatch { name, ..CustomerPatch::default() };
+            engine::customers::update(tx, &cause, stored, patch)
         };
         Ok(answered(self.engine.once(self.scope, self.key(), work, |_| reply("done")).await?))
     }

@@ -37,6 +37,7 @@ impl Process {
             let begin = (Some(Timestamp::from_millis(BEGINNING_MS)), true);
             engine.attach_clock(scope, Cause::schedule(), begin).await.unwrap();
         }
+        mailbox.begin(ground.gauge());
         let deliverer = Deliverer::start(engine.clone(), mailbox.clone());
         Process { engine, scope, deliverer }
     }

@@ -1,7 +1,7 @@
 //! A run: steps of a seed, and what was found.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -31,12 +31,14 @@ const KEYED_MAX: usize = 64;
 const LOOK_EVERY: u64 = 8;
 
 /// What a run did.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     pub commands: u64,
     pub crashes: u64,
     pub events: u64,
     pub deliveries: u64,
+    /// How often a verb had an answer, by its first word.
+    pub answers: BTreeMap<String, u64>,
 }
 
 impl Report {
@@ -45,12 +47,15 @@ impl Report {
         self.crashes += other.crashes;
         self.events += other.events;
         self.deliveries += other.deliveries;
+        for (answer, count) in &other.answers {
+            *self.answers.entry(answer.clone()).or_default() += count;
+        }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { commands, crashes, events, deliveries } = self;
+        let Report { commands, crashes, events, deliveries, .. } = self;
         write!(f, "{commands} commands, {crashes} crashes, {events} events, ")?;
         write!(f, "{deliveries} deliveries")
     }
@@ -149,13 +154,16 @@ impl World {
 
     fn draw(&mut self, wanted: Wanted) -> Line {
         let n = self.next();
-        let mut of = Draw { chance: &mut self.chance, oracle: &self.oracle, keyed: &self.keyed };
+        let (oracle, names, keyed) = (&self.oracle, &self.names, &self.keyed);
+        let mut of = Draw { chance: &mut self.chance, oracle, names, keyed };
         of.line(n, wanted)
     }
 
     async fn live(&mut self, steps: u32) -> Result<(), String> {
-        let paywall = self.draw(Wanted::Paywall);
-        self.play(vec![paywall]).await?;
+        for wanted in [Wanted::Paywall, Wanted::Wallet, Wanted::Wallet, Wanted::Wallet] {
+            let line = self.draw(wanted);
+            self.play(vec![line]).await?;
+        }
         for step in 0..steps {
             match self.chance.below(100) {
                 0..7 => self.crash_under_way().await?,
@@ -243,8 +251,17 @@ impl World {
         Ok(judged.extents)
     }
 
+    fn count(&mut self, played: &Played) {
+        let Some(said) = &played.said else { return };
+        let word = said.text.split(' ').next().unwrap_or_default();
+        let again = if said.replayed { " again" } else { "" };
+        let answer = format!("{} {word}{again}", played.line.verb);
+        *self.report.answers.entry(answer).or_default() += 1;
+    }
+
     fn write_down(&mut self, played: &[Played]) {
         for one in played {
+            self.count(one);
             let beside = if played.len() > 1 { "& " } else { "" };
             let said = match &one.said {
                 Some(said) => {
@@ -323,11 +340,12 @@ impl World {
         let trigger = self.trigger(lines.len());
         let share = self.chance.below(257);
         let answers = RefCell::new(vec![None; lines.len()]);
-        let mark = Cell::new(self.ground.mark());
+        let gauge = self.ground.gauge();
+        let mark = Cell::new(gauge.mark());
         let playing = (0..).zip(players).map(async |(index, player): (usize, _)| {
             let said = player.await;
             answers.borrow_mut()[index] = Some(said);
-            mark.set(self.ground.mark());
+            mark.set(gauge.mark());
         });
         let count = || answers.borrow().iter().flatten().count();
         let crash = self.wait_for(trigger, &count);
@@ -336,7 +354,7 @@ impl World {
             () = crash => {}
             _ = join_all(playing) => {}
         }
-        let kept: Mark = mark.get();
+        let kept: Mark = mark.get().max(self.mailbox.mark());
         self.ground.crash(kept, share);
         answers.into_inner()
     }
@@ -410,6 +428,12 @@ impl World {
         let events = (1..).zip(&self.feed.events);
         let places: std::collections::HashMap<String, usize> =
             events.map(|(position, kept)| (kept.id.to_string(), position)).collect();
+        for kept in &self.feed.events {
+            let kinds = self.mailbox.kinds(&kept.id.to_string());
+            if kinds.iter().any(|kind| *kind != kept.told.kind) {
+                return Err(format!("{:?} was told as {kinds:?}", kept.told));
+            }
+        }
         for (name, receiver) in &self.oracle.receivers {
             let taken = self.mailbox.taken(name);
             let taken: Vec<usize> =
@@ -422,7 +446,8 @@ impl World {
             let asked =
                 |place: &&usize| receiver.must.contains(place) || receiver.may.contains(place);
             if let Some(strange) = all.iter().find(|place| !asked(place)) {
-                return Err(format!("{name} got event {strange}, which it did not ask for"));
+                let told = self.feed.events.get(strange.wrapping_sub(1)).map(|kept| &kept.told);
+                return Err(format!("{name} got event {strange}, not asked for: {told:?}"));
             }
             if receiver.ordered {
                 self.check_order(name, &taken)?;

@@ -24,6 +24,33 @@ impl Oracle {
         Ok("done".to_owned())
     }
 
+    pub(super) fn call(&mut self, line: &Line) -> Answer {
+        if !self.customers.contains(&line.subject) {
+            return refuse("not_found");
+        }
+        let name = line.option("as").unwrap_or_default().to_owned();
+        if self.called.insert(line.subject.clone(), name.clone()) != Some(name) {
+            self.book.tell(&format!("customer {}", line.subject), "customer.updated", "");
+        }
+        Ok("done".to_owned())
+    }
+
+    /// A customer goes when no wallet is open; the name is free again.
+    pub(super) fn remove(&mut self, line: &Line) -> Answer {
+        if !self.customers.contains(&line.subject) {
+            return refuse("not_found");
+        }
+        let is_open =
+            |purse: &Purse| purse.customer == line.subject && purse.status != Status::Closed;
+        if self.purses.values().any(is_open) {
+            return refuse("invalid_operation");
+        }
+        self.customers.retain(|name| *name != line.subject);
+        self.called.remove(&line.subject);
+        self.book.tell(&format!("customer {}", line.subject), "customer.deleted", "");
+        Ok("done".to_owned())
+    }
+
     pub(super) fn make_customer(&mut self, name: &str) {
         self.customers.push(name.to_owned());
         self.book.tell(&format!("customer {name}"), "customer.created", "");

@@ -93,6 +93,7 @@ impl Oracle {
                 Ok(shown(self.purse_of(&line.subject).unwrap()))
             }
             "batch" => self.batch(line, &items),
+            "link" => self.link(&items[0].user),
             _ => self.single(line, &items[0]),
         }
     }
@@ -243,13 +244,30 @@ impl Oracle {
         let facts = format!("{} {}", money(item.credits), money(available));
         let stream = stream(&item.user);
         self.book.tell(&stream, "paywall.balance.depleted", facts);
+        self.hand_out_link(&item.user);
+        short(item.credits, available)
+    }
+
+    /// A link to top up, for everyone but users of an archived paywall.
+    fn link(&mut self, name: &str) -> Answer {
+        let (paywall, _) = name.split_once('/').unwrap();
+        if self.paywalls[paywall].archived {
+            let reason = "paywall_archived";
+            self.book.tell(&stream(name), "paywall.request.blocked", reason);
+            return refuse(reason);
+        }
+        self.hand_out_link(name);
+        Ok("done".to_owned())
+    }
+
+    /// The link that lives for another hour at least, or a new one.
+    fn hand_out_link(&mut self, name: &str) {
         let now = self.book.now;
-        let user = self.users.get_mut(&item.user).unwrap();
+        let user = self.users.get_mut(name).unwrap();
         if user.link_until.is_none_or(|until| until <= now + HOUR_MS) {
             user.link_until = Some(now + DAY_MS);
-            self.book.tell(&stream, "paywall.balance.topup.link.created", "");
+            self.book.tell(&stream(name), "paywall.balance.topup.link.created", "");
         }
-        short(item.credits, available)
     }
 
     fn hold(&mut self, line: &Line, item: &Item) -> Answer {

@@ -45,13 +45,13 @@ impl Player {
         }
     }
 
-    fn wallet_id(&self) -> Result<WalletId, Error> {
-        let id = self.id.as_deref().and_then(|id| id.parse().ok());
-        id.ok_or_else(|| Error::not_found("wallet"))
+    /// A wallet that does not exist has an id that nothing bears.
+    fn wallet_id(&self) -> WalletId {
+        self.id.as_deref().and_then(|id| id.parse().ok()).unwrap_or_default()
     }
 
     async fn act(&self, verb: Verb) -> Done {
-        let (cause, id) = (self.cause(), self.wallet_id()?);
+        let (cause, id) = (self.cause(), self.wallet_id());
         let work = move |tx: &mut Tx<'_>| verb(tx, &cause, id);
         Ok(answered(self.engine.once(self.scope, self.key(), work, show).await?))
     }
@@ -83,7 +83,7 @@ impl Player {
         let line = &self.line;
         let free = line.option("as") == Some("free");
         let ask = TopupAsk {
-            wallet: self.wallet_id()?,
+            wallet: self.wallet_id(),
             credits: self.asked(),
             amount: None,
             reason: if free { Reason::FreeCreditGrant } else { Reason::PurchasedCreditDirect },
@@ -106,7 +106,7 @@ impl Player {
 
     async fn debit(&self) -> Done {
         let ask = DebitAsk {
-            wallet: self.wallet_id()?,
+            wallet: self.wallet_id(),
             credits: self.figure(),
             description: None,
             metadata: BTreeMap::new(),
@@ -121,7 +121,7 @@ impl Player {
     }
 
     async fn update(&self) -> Done {
-        let (cause, id, patch) = (self.cause(), self.wallet_id()?, patch(&self.line));
+        let (cause, id, patch) = (self.cause(), self.wallet_id(), patch(&self.line));
         let work = move |tx: &mut Tx<'_>| change::update(tx, &cause, id, &patch);
         let shown = self.engine.change(self.scope, work).await?;
         Ok(said(String::from_utf8(show(&shown).body).unwrap()))
