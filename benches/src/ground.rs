@@ -69,7 +69,7 @@ impl Ground {
 }
 
 fn open(folder: &Path) -> anyhow::Result<Arc<Engine>> {
-    let database = store::Database::open(&folder.join(FILE), true)?;
+    let database = store::Database::open(&store::Location::file(folder.join(FILE)), true)?;
     let settings = Settings {
         seal: Seal::none(),
         random: Random::System,

@@ -31,7 +31,10 @@ pub async fn measure(plan: &Plan) -> anyhow::Result<()> {
     fill(&ground, &wallets, missing).await?;
     let took = started.elapsed();
     let after = rates(&ground, plan).await?;
-    let size = std::fs::metadata(ground.engine.database().path())?.len() >> 20;
+    let size = match ground.engine.database().path() {
+        Some(path) => std::fs::metadata(path)?.len() >> 20,
+        None => 0,
+    };
     let text = format!(
         "\nfilled with {} more entries in {} s ({} a second); the file has {} MiB",
         grouped(missing),

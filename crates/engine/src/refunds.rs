@@ -239,7 +239,8 @@ mod tests {
 
     async fn payer() -> Payer {
         let folder = tempfile::tempdir().unwrap();
-        let database = store::Database::open(&folder.path().join("farebox.db"), true).unwrap();
+        let path = folder.path().join("farebox.db");
+        let database = store::Database::open(&store::Location::file(path), true).unwrap();
         let (seal, random) = (Seal::none(), Random::seeded(1));
         let settings = Settings { seal, random, public_url: "http://127.0.0.1".into() };
         let engine = Engine::start(database, settings).unwrap();

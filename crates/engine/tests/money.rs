@@ -24,7 +24,7 @@ struct House {
     engine: Arc<Engine>,
     scope: Scope,
     paywall: Arc<StoredPaywall>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn cause() -> Cause {
@@ -33,7 +33,7 @@ fn cause() -> Cause {
 }
 
 fn start(path: &std::path::Path, seed: u64) -> Arc<Engine> {
-    let database = store::Database::open(path, true).unwrap();
+    let database = store::Database::open(&testkit::ground::location(path), true).unwrap();
     let settings = Settings {
         seal: Seal::none(),
         random: Random::seeded(seed),
@@ -50,7 +50,7 @@ async fn house() -> House {
     let created = engine.create_paywall(scope, cause(), body).await.unwrap();
     let id = created.paywall.id;
     let stored = engine.read_now(|read| Ok(store::paywalls::find(read, &scope, id)?)).unwrap();
-    House { engine, scope, paywall: Arc::new(stored.unwrap()), _folder: folder }
+    House { engine, scope, paywall: Arc::new(stored.unwrap()), folder }
 }
 
 fn amount(text: &str) -> Amount {
@@ -217,8 +217,8 @@ async fn a_restart_keeps_balance_numbers_and_keys() {
     house.deposit("dan", "5").await;
     let key = engine::idempotency::key_use("POST /v1/user/charge", "k", b"x");
     let first = paid(house.charge("dan", "1", Some(key.clone())).await);
-    let path = house.engine.database().path().to_owned();
     house.engine.close();
+    let path = house.folder.path().join("farebox.db");
     let again = House { engine: start(&path, 2), ..house };
     let replayed = paid(again.charge("dan", "1", Some(key)).await);
     assert!(replayed.replayed);
@@ -243,7 +243,7 @@ async fn the_same_seed_on_a_test_clock_gives_the_same_bytes() {
         let created = engine.create_paywall(scope, cause(), body).await.unwrap();
         let id = created.paywall.id;
         let stored = engine.read_now(|read| Ok(store::paywalls::find(read, &scope, id)?)).unwrap();
-        let house = House { engine, scope, paywall: Arc::new(stored.unwrap()), _folder: folder };
+        let house = House { engine, scope, paywall: Arc::new(stored.unwrap()), folder };
         house.deposit("alice", "10").await;
         house.charge("alice", "3", None).await.unwrap();
         house.charge("alice", "30", None).await.unwrap();
@@ -321,8 +321,8 @@ async fn what_only_the_log_holds_survives_a_restart_and_is_seen_by_another_proce
     let house = house().await;
     let wallet = house.deposit("alice", "100").await.entry.wallet_no;
     paid(house.charge("alice", "1", None).await);
-    let path = house.engine.database().path().to_owned();
-    let beside = store::Database::open(&path, false).unwrap();
+    let path = house.folder.path().join("farebox.db");
+    let beside = store::Database::open(&testkit::ground::location(&path), false).unwrap();
     let read = |read: store::Read<'_>| store::accounts::load(read, wallet);
     assert_eq!(beside.read(read).unwrap().unwrap().credits, amount("99"));
     paid(house.charge("alice", "1", None).await);

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use store::Location;
 
 pub use keys::{KEYS, Key};
 
@@ -69,7 +70,7 @@ pub struct Texts {
 pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
-    pub database: PathBuf,
+    pub database: Location,
     /// Base of the links that are handed out, without a slash at its end.
     pub public_url: String,
     pub api_key: Option<String>,
@@ -265,7 +266,10 @@ impl Config {
     /// What follows from other settings where nothing was set.
     fn derived(&self, name: &str) -> String {
         match name {
-            "database_url" => format!("sqlite://{}", self.database.display()),
+            "database_url" => match &self.database {
+                Location::File(path) => format!("sqlite://{}", path.display()),
+                server @ Location::Server(_) => server.to_string(),
+            },
             "public_url" => self.public_url.clone(),
             "log_format" => match self.log_format {
                 LogFormat::Text => "text".to_owned(),
@@ -301,7 +305,7 @@ mod tests {
         assert_eq!(config.log, "debug");
         assert_eq!(config.data_dir, Path::new("/f"));
         assert_eq!(config.webhook_max_in_flight, 512);
-        assert_eq!(config.database, Path::new("/f/farebox.db"));
+        assert_eq!(config.database, Location::file("/f/farebox.db"));
         assert_eq!(config.public_url, "http://127.0.0.1:3");
     }
 
@@ -313,7 +317,7 @@ mod tests {
             ("log_format = \"xml\"", "log_format"),
             ("webhook_max_in_flight = 0", "webhook_max_in_flight"),
             ("allow_private_targets = [\"10.0.0.0/8\", \"x\"]", "allow_private_targets"),
-            ("database_url = \"postgres://h/d\"", "database_url"),
+            ("database_url = \"mysql://h/d\"", "database_url"),
             ("public_url = \"billing\"", "public_url"),
             ("log = true", "log"),
         ];

@@ -48,7 +48,8 @@ pub struct Node {
     pub app: App,
     listener: TcpListener,
     in_flight_max: u32,
-    _lock: Lock,
+    /// Held where the database is a file of our own.
+    _lock: Option<Lock>,
 }
 
 impl Node {
@@ -159,10 +160,11 @@ fn doubled(listener: TcpListener) -> io::Result<(TcpListener, TcpListener)> {
 }
 
 /// Says that this process owns the database, or that another one does.
-pub fn take_lock(config: &Config) -> Result<Lock, NodeError> {
-    let database = config.database.display().to_string();
-    match Lock::take(&config.database) {
-        Ok(Some(lock)) => Ok(lock),
+pub fn take_lock(config: &Config) -> Result<Option<Lock>, NodeError> {
+    let Some(path) = config.database.path() else { return Ok(None) };
+    let database = path.display().to_string();
+    match Lock::take(path) {
+        Ok(Some(lock)) => Ok(Some(lock)),
         Ok(None) => Err(NodeError::InUse(database)),
         Err(error) => Err(NodeError::Lock { database, error }),
     }
@@ -178,7 +180,7 @@ pub fn make_folder(folder: &Path) -> Result<(), NodeError> {
     builder.create(folder).map_err(failed)
 }
 
-/// The embedded database; backed up beside itself before a migration changes it.
+/// The database. A file is backed up beside itself before a migration changes it.
 pub fn open_database(config: &Config, migrate: bool) -> Result<Database, NodeError> {
     make_folder(&config.data_dir)?;
     Ok(Database::open(&config.database, migrate)?)

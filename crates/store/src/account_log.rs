@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::sql::{Connection, params};
 use parking_lot::{Mutex, RwLock};
-use rusqlite::{Connection, params};
 
 use crate::accounts::{self, State};
 use crate::database::Read;
@@ -29,6 +29,7 @@ type States = HashMap<i64, Arc<State>>;
 
 /// The newest states of the accounts that stand in the log.
 pub(crate) struct Overlay {
+    of_rows: bool,
     known: RwLock<Known>,
     /// A snapshot's log, read whole: for snapshots that memory does not reach.
     scanned: Mutex<Option<(Span, Arc<States>)>>,
@@ -58,11 +59,16 @@ impl Default for Overlay {
     /// Knows nothing: a process without the writer reads the log itself.
     fn default() -> Overlay {
         let known = Known { accounts: HashMap::new(), swept: i64::MAX };
-        Overlay { known: RwLock::new(known), scanned: Mutex::new(None) }
+        Overlay { of_rows: false, known: RwLock::new(known), scanned: Mutex::new(None) }
     }
 }
 
 impl Overlay {
+    /// Rows are always written with the batch, and nothing stands in a log.
+    pub(crate) fn of_rows() -> Overlay {
+        Overlay { of_rows: true, ..Overlay::default() }
+    }
+
     /// The log was folded whole; from here on every record passes through this memory.
     fn begin(&self) {
         *self.known.write() = Known { accounts: HashMap::new(), swept: 0 };
@@ -128,6 +134,9 @@ impl Overlay {
 
 /// The state of `wallet` in this snapshot, or `None` where its row holds it.
 pub(crate) fn newest(read: Read<'_>, wallet: i64) -> Result<Option<Arc<State>>, Error> {
+    if read.overlay.of_rows {
+        return Ok(None);
+    }
     let span = span(read.connection)?;
     Ok(match read.overlay.find(wallet, span) {
         Found::Here(state) => Some(state),
@@ -187,6 +196,9 @@ impl AccountLog {
         connection: &Connection,
         overlay: Arc<Overlay>,
     ) -> Result<AccountLog, Error> {
+        if overlay.of_rows {
+            return Ok(AccountLog::at(overlay, 1));
+        }
         let (_, last) = span(connection)?;
         let transaction = connection.unchecked_transaction()?;
         let states: BTreeMap<i64, Arc<State>> = read_all(connection)?.into_iter().collect();
@@ -196,14 +208,11 @@ impl AccountLog {
         connection.execute("DELETE FROM account_log", [])?;
         transaction.commit()?;
         overlay.begin();
-        Ok(AccountLog {
-            overlay,
-            next: last + 1,
-            bytes: 0,
-            batch_bytes: 0,
-            folding: None,
-            written: None,
-        })
+        Ok(AccountLog::at(overlay, last + 1))
+    }
+
+    fn at(overlay: Arc<Overlay>, next: i64) -> AccountLog {
+        AccountLog { overlay, next, bytes: 0, batch_bytes: 0, folding: None, written: None }
     }
 
     pub(crate) fn overlay(&self) -> &Overlay {
@@ -223,6 +232,9 @@ impl AccountLog {
     ) -> Result<(), Error> {
         if states.is_empty() {
             return Ok(());
+        }
+        if self.overlay.of_rows {
+            return accounts::write_rows(connection, &states);
         }
         let mut bytes = Vec::with_capacity(states.len() * 128);
         for (wallet, state) in &states {
@@ -267,6 +279,9 @@ impl AccountLog {
     /// Brings every row up to the log in the open transaction, for statements that look at the rows
     /// themselves.
     pub(crate) fn fold_all(&mut self, connection: &Connection) -> Result<(), Error> {
+        if self.overlay.of_rows {
+            return Ok(());
+        }
         self.begin_fold();
         self.fold(connection, usize::MAX)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::sql::{Bulk, Connection, OptionalExtension, params};
 use domain::alert::machine::Machine;
 use domain::amount::Amount;
 use domain::customer::Customer;
@@ -13,7 +14,6 @@ use domain::ledger::lot::Lot;
 use domain::place::Place;
 use domain::time::Timestamp;
 use domain::wallet::Wallet;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use crate::account_log;
 use crate::database::Read;
@@ -24,7 +24,7 @@ use crate::value::{Millis, Money, read_taken, write_taken};
 mod packed;
 mod state;
 
-pub(crate) use state::{State, read_row, write_row};
+pub(crate) use state::{State, read_row, write_row, write_rows};
 
 /// Open lots that stand in the wallet's own row; more than that spill into a table.
 pub const LOTS_IN_ROW_MAX: usize = 24;
@@ -50,7 +50,7 @@ fn load_wallet(connection: &Connection, wallet: i64) -> Result<Option<(Wallet, u
     )?;
     let found = select
         .query_row([wallet], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?, row.get::<_, String>(2)?))
+            Ok((row.get::<i64>(0)?, row.get::<u32>(1)?, row.get::<String>(2)?))
         })
         .optional()?;
     let Some((customer, version, body)) = found else { return Ok(None) };
@@ -97,7 +97,7 @@ fn load_head(connection: &Connection, account: &mut Account) -> Result<(), Error
     let Some(last) = account.last else { return Ok(()) };
     let mut select = connection.prepare_cached("SELECT at, hash FROM entries WHERE place = ?1")?;
     let head = select
-        .query_row([last.raw()], |row| Ok((row.get::<_, Millis>(0)?.0, row.get(1)?)))
+        .query_row([last.raw()], |row| Ok((row.get::<Millis>(0)?.0, row.get(1)?)))
         .optional()?;
     if let Some((at, hash)) = head {
         account.last_at = at;
@@ -124,12 +124,12 @@ fn load_spilled(connection: &Connection, wallet: i64) -> Result<Vec<Lot>, Error>
         Ok(Lot {
             place: Place::from_raw(row.get(0)?),
             reason: Reason::from_code(row.get(1)?).unwrap_or(Reason::FreeCreditGrant),
-            original: row.get::<_, Money>(2)?.0,
-            remaining: row.get::<_, Money>(3)?.0,
-            held: row.get::<_, Money>(4)?.0,
+            original: row.get::<Money>(2)?.0,
+            remaining: row.get::<Money>(3)?.0,
+            held: row.get::<Money>(4)?.0,
             priority: row.get(5)?,
-            expires_at: row.get::<_, Option<Millis>>(6)?.map(|at| at.0),
-            created_at: row.get::<_, Millis>(7)?.0,
+            expires_at: row.get::<Option<Millis>>(6)?.map(|at| at.0),
+            created_at: row.get::<Millis>(7)?.0,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -142,9 +142,9 @@ fn load_holds(connection: &Connection, wallet: i64) -> Result<Vec<Hold>, Error> 
     let rows = select.query_map([wallet], |row| {
         Ok(Hold {
             place: Place::from_raw(row.get(0)?),
-            amount: row.get::<_, Money>(1)?.0,
-            deadline: row.get::<_, Millis>(2)?.0,
-            created_at: row.get::<_, Millis>(3)?.0,
+            amount: row.get::<Money>(1)?.0,
+            deadline: row.get::<Millis>(2)?.0,
+            created_at: row.get::<Millis>(3)?.0,
             taken: read_taken(row.get_ref(4)?.as_blob_or_null()?),
             quiet: row.get(5)?,
         })
@@ -205,29 +205,34 @@ fn spill(connection: &Connection, account: &Account, fits: bool) -> Result<(), E
 
 /// Writes open holds; each of its statements is looked up once.
 pub(crate) struct HoldRows<'c> {
-    upsert: CachedStatement<'c>,
-    delete: CachedStatement<'c>,
+    upsert: Bulk<'c>,
+    delete: Bulk<'c>,
 }
 
 impl<'c> HoldRows<'c> {
     pub(crate) fn new(connection: &'c Connection) -> Result<HoldRows<'c>, Error> {
-        let upsert = connection.prepare_cached(
+        let upsert = connection.bulk(
             "INSERT INTO holds (wallet, place, amount, deadline, created_at, taken, quiet)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
              ON CONFLICT (wallet, place) DO UPDATE SET amount = excluded.amount,
                 deadline = excluded.deadline, taken = excluded.taken",
         )?;
-        let delete =
-            connection.prepare_cached("DELETE FROM holds WHERE wallet = ?1 AND place = ?2")?;
+        let delete = connection.bulk("DELETE FROM holds WHERE wallet = ?1 AND place = ?2")?;
         Ok(HoldRows { upsert, delete })
+    }
+
+    /// Each hold was pushed once, so the order does not matter.
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        self.upsert.finish()?;
+        Ok(self.delete.finish()?)
     }
 
     fn write(&mut self, account: &Account, place: Place) -> Result<(), Error> {
         let Some(hold) = account.holds.iter().find(|hold| hold.place == place) else {
-            self.delete.execute([account.no, place.raw()])?;
+            self.delete.push([account.no, place.raw()])?;
             return Ok(());
         };
-        self.upsert.execute(params![
+        self.upsert.push(params![
             account.no,
             hold.place.raw(),
             Money(hold.amount),

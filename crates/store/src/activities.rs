@@ -1,12 +1,12 @@
 //! The ledger of one paywall: the entries of its users' wallets, newest first.
 
+use crate::sql::params;
 use domain::id::PaywallId;
 use domain::ledger::Entry;
 use domain::ledger::entry::Activity;
 use domain::place::Place;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::params;
 
 use crate::database::Read;
 use crate::entries;
@@ -36,10 +36,10 @@ pub fn page(
         "SELECT {} FROM entries WHERE place >= ?1 AND place < ?2
             AND wallet IN (SELECT no FROM wallets
                 WHERE env = ?3 AND paywall_scope = ?4 AND paywall_scope <> ''
-                    AND (?5 IS NULL OR customer = (SELECT customer FROM identities
-                        WHERE paywall = ?6 AND external_id = ?5)))
-            AND (?7 IS NULL OR activity = ?7) AND (?8 IS NULL OR at >= ?8)
-            AND (?9 IS NULL OR at < ?9)
+                    AND (customer = (SELECT customer FROM identities
+                        WHERE paywall = ?6 AND external_id = ?5) OR ?5 IS NULL))
+            AND (activity = ?7 OR ?7 IS NULL) AND (at >= ?8 OR ?8 IS NULL)
+            AND (at < ?9 OR ?9 IS NULL)
          ORDER BY place DESC LIMIT ?10",
         entries::columns()
     ))?;

@@ -1,12 +1,12 @@
 //! The alert log: which wallet changed its level when, and why. Append only.
 
+use crate::sql::{Connection, Row, params};
 use domain::amount::Amount;
 use domain::id::{AlertLogId, CustomerId, WalletId};
 use domain::ledger::Record;
 use domain::place::{Place, Placed};
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{Connection, Row, params};
 use serde_json::Value;
 
 use crate::database::Read;
@@ -19,12 +19,12 @@ pub(crate) fn append(connection: &Connection, records: &[Record]) -> Result<(), 
         Record::Alert(row) => Some(row),
         _ => None,
     });
+    let mut insert = connection.bulk(
+        "INSERT INTO alert_logs (place, at, wallet, alert_type, previous, level, value,
+            settings, cause, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
     for row in rows {
-        let mut insert = connection.prepare_cached(
-            "INSERT INTO alert_logs (place, at, wallet, alert_type, previous, level, value,
-                settings, cause, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        )?;
-        insert.execute(params![
+        insert.push(params![
             row.id.place().raw(),
             Millis(row.at),
             row.wallet_no,
@@ -37,7 +37,7 @@ pub(crate) fn append(connection: &Connection, records: &[Record]) -> Result<(), 
             row.event.map(Place::raw),
         ])?;
     }
-    Ok(())
+    Ok(insert.finish()?)
 }
 
 /// A row of the log with the ids of what it is about.
@@ -131,20 +131,20 @@ pub fn page(read: Read<'_>, scope: &Scope, page: &Page) -> Result<(Vec<Logged>, 
     crate::page::rows(read, scope, &source, page, logged)
 }
 
-fn logged(row: &Row<'_>) -> rusqlite::Result<Logged> {
+fn logged(row: &Row<'_>) -> crate::sql::Result<Logged> {
     let settings: String = row.get(9)?;
     Ok(Logged {
         place: Place::from_raw(row.get(0)?),
-        at: row.get::<_, Millis>(1)?.0,
+        at: row.get::<Millis>(1)?.0,
         wallet_no: row.get(2)?,
-        wallet: WalletId(row.get::<_, Key>(3)?.0),
-        customer: CustomerId(row.get::<_, Key>(4)?.0),
+        wallet: WalletId(row.get::<Key>(3)?.0),
+        customer: CustomerId(row.get::<Key>(4)?.0),
         alert_type: row.get(5)?,
         previous: row.get(6)?,
         level: row.get(7)?,
-        value: row.get::<_, Money>(8)?.0,
+        value: row.get::<Money>(8)?.0,
         settings: serde_json::from_str(&settings).unwrap_or(Value::Null),
         cause: row.get(10)?,
-        event: row.get::<_, Option<i64>>(11)?.map(Place::from_raw),
+        event: row.get::<Option<i64>>(11)?.map(Place::from_raw),
     })
 }

@@ -1,11 +1,11 @@
 //! Attempts: one row for each HTTP request, append only.
 
+use crate::sql::{Row, params};
 use domain::place::{Place, ReceiverNo};
 use domain::scope::Scope;
 use domain::time::Timestamp;
 use domain::webhook::receiver::Trigger;
 use domain::webhook::schedule::Outcome;
-use rusqlite::{Row, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -78,14 +78,14 @@ pub fn of_delivery(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn row(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
+fn row(row: &Row<'_>) -> crate::sql::Result<AttemptRow> {
     let (trigger, result): (String, String) = (row.get(1)?, row.get(6)?);
-    let bad = || rusqlite::Error::InvalidQuery;
+    let bad = || crate::sql::Error::Form;
     Ok(AttemptRow {
         number: row.get(0)?,
         trigger: Trigger::parse(&trigger).ok_or_else(bad)?,
-        started_at: row.get::<_, Millis>(2)?.0,
-        sent_at: row.get::<_, Millis>(3)?.0,
+        started_at: row.get::<Millis>(2)?.0,
+        sent_at: row.get::<Millis>(3)?.0,
         duration_ms: row.get(4)?,
         code: row.get(5)?,
         result: Outcome::parse(&result).ok_or_else(bad)?,
@@ -93,6 +93,6 @@ fn row(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
         retry_after_s: row.get(8)?,
         address: row.get(9)?,
         reconnected: row.get(10)?,
-        snippet: row.get::<_, Option<Vec<u8>>>(11)?.unwrap_or_default(),
+        snippet: row.get::<Option<Vec<u8>>>(11)?.unwrap_or_default(),
     })
 }

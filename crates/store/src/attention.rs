@@ -1,10 +1,10 @@
 //! What an operator should look at now. Each question is bounded and goes by an index.
 
+use crate::sql::params;
 use domain::amount::Amount;
 use domain::id::{CustomerId, SecretId, WalletId};
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::params;
 
 use crate::database::Read;
 use crate::error::Error;
@@ -59,13 +59,13 @@ pub fn low_wallets(read: Read<'_>, scope: &Scope, limit: usize) -> Result<Vec<Lo
         }
         let (name, external_id): (String, String) = (row.get(3)?, row.get(4)?);
         found.push(LowWallet {
-            wallet: WalletId(row.get::<_, Key>(1)?.0),
-            customer: CustomerId(row.get::<_, Key>(2)?.0),
+            wallet: WalletId(row.get::<Key>(1)?.0),
+            customer: CustomerId(row.get::<Key>(2)?.0),
             name: if name.is_empty() { external_id } else { name },
             currency: row.get(5)?,
             level,
-            value: row.get::<_, Money>(7)?.0,
-            at: row.get::<_, Millis>(8)?.0,
+            value: row.get::<Money>(7)?.0,
+            at: row.get::<Millis>(8)?.0,
         });
     }
     Ok(found)
@@ -83,7 +83,7 @@ pub fn stopped_wallets(
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = select
-        .query_map(params![scope.env.get(), limit], |row| Ok(WalletId(row.get::<_, Key>(0)?.0)))?;
+        .query_map(params![scope.env.get(), limit], |row| Ok(WalletId(row.get::<Key>(0)?.0)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -102,10 +102,10 @@ pub fn ending_keys(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = select.query_map(params![scope.env.get(), Millis(before), limit], |row| {
         Ok(EndingKey {
-            id: SecretId(row.get::<_, Key>(0)?.0),
+            id: SecretId(row.get::<Key>(0)?.0),
             name: row.get(1)?,
             display: row.get(2)?,
-            expires_at: row.get::<_, Millis>(3)?.0,
+            expires_at: row.get::<Millis>(3)?.0,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -1,10 +1,10 @@
 //! The audit log: a row for each management change. Append only.
 
+use crate::sql::Value as Column;
+use crate::sql::{OptionalExtension, Row, params, params_from_iter};
 use domain::id::{AuditId, RequestId};
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::types::Value as Column;
-use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 use serde_json::Value;
 
 use crate::database::Read;
@@ -116,17 +116,17 @@ impl Wanted {
     }
 }
 
-fn numbered(row: &Row<'_>) -> rusqlite::Result<(i64, AuditRow)> {
+fn numbered(row: &Row<'_>) -> crate::sql::Result<(i64, AuditRow)> {
     let json = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
     let audit = AuditRow {
-        id: AuditId(row.get::<_, Key>(1)?.0),
-        at: row.get::<_, Millis>(2)?.0,
+        id: AuditId(row.get::<Key>(1)?.0),
+        at: row.get::<Millis>(2)?.0,
         action: row.get(3)?,
         actor: row.get(4)?,
         actor_kind: row.get(5)?,
         source: row.get(6)?,
         entity: (row.get(7)?, row.get(8)?),
-        request: row.get::<_, Option<Key>>(9)?.map(|key| RequestId(key.0)),
+        request: row.get::<Option<Key>>(9)?.map(|key| RequestId(key.0)),
         before: json(row.get(10)?),
         after: json(row.get(11)?),
     };

@@ -1,12 +1,12 @@
 //! Reading for the checks that run while the server works, and writing what they find out: parts
 //! of the books, a bounded number of rows at a time. The whole proof reads through `verify`.
 
+use crate::sql::OptionalExtension;
 use domain::id::WalletId;
 use domain::ledger::Account;
 use domain::place::{EnvNo, Place};
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::OptionalExtension;
 
 use crate::database::Read;
 use crate::error::Error;
@@ -87,9 +87,8 @@ pub fn stopped(read: Read<'_>, limit: u32) -> Result<Vec<(EnvNo, WalletId)>, Err
         "SELECT w.env, w.id FROM balances b JOIN wallets w ON w.no = b.wallet
          WHERE b.stopped = 1 ORDER BY b.wallet LIMIT ?1",
     )?;
-    let rows = select.query_map([limit], |row| {
-        Ok((EnvNo::new(row.get(0)?), WalletId(row.get::<_, Key>(1)?.0)))
-    })?;
+    let rows = select
+        .query_map([limit], |row| Ok((EnvNo::new(row.get(0)?), WalletId(row.get::<Key>(1)?.0))))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -129,13 +128,8 @@ impl Error {
     /// finds the same.
     pub fn is_unreadable(&self) -> bool {
         match self {
-            Error::Database(rusqlite::Error::SqliteFailure(failure, _)) => {
-                matches!(
-                    failure.code,
-                    rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase
-                )
-            }
-            Error::Database(_) | Error::Corrupt { .. } => true,
+            Error::Database(error) => error.is_unreadable(),
+            Error::Corrupt { .. } => true,
             Error::Unavailable | Error::Open(_) => false,
         }
     }

@@ -1,6 +1,7 @@
 //! Chapters: what happened to proxied requests, a row for each that was written at once. Their
 //! events are rendered from the requests' stories when they are read.
 
+use crate::sql::{Connection, OptionalExtension, Row, params};
 use domain::event::Event;
 use domain::id::{CustomerId, PaywallId, RequestId};
 use domain::ledger::Record;
@@ -10,7 +11,6 @@ use domain::proxy::chapter::{Chapter, Line, Scene};
 use domain::proxy::story::Story;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Read;
 use crate::entries::{read_actor, write_actor};
@@ -35,14 +35,14 @@ pub(crate) fn append(
     records: &[Record],
     recorded_at: Timestamp,
 ) -> Result<(), Error> {
-    let mut insert = connection.prepare_cached(
+    let mut insert = connection.bulk(
         "INSERT INTO chapters (place, at, recorded_at, paywall, paywall_id, customer, sequence,
             actor, idempotency_key, settled_by, lines)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     for record in records {
         let Record::Chapter(chapter) = record else { continue };
-        insert.execute(params![
+        insert.push(params![
             chapter.place.raw(),
             Millis(chapter.at),
             Millis(recorded_at),
@@ -56,7 +56,7 @@ pub(crate) fn append(
             write_lines(&chapter.lines),
         ])?;
     }
-    Ok(())
+    Ok(insert.finish()?)
 }
 
 fn write_lines(lines: &[Line]) -> Vec<u8> {
@@ -87,20 +87,20 @@ fn read_lines(mut rest: &[u8]) -> Option<Vec<Line>> {
 }
 
 /// A chapter and when it was really written.
-pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<(Chapter, Timestamp)> {
-    let lines = read_lines(row.get_ref(10)?.as_blob()?).ok_or(rusqlite::Error::InvalidQuery)?;
+pub(crate) fn from_row(row: &Row<'_>) -> crate::sql::Result<(Chapter, Timestamp)> {
+    let lines = read_lines(row.get_ref(10)?.as_blob()?).ok_or(crate::sql::Error::Form)?;
     let chapter = Chapter {
         place: Place::from_raw(row.get(0)?),
-        at: row.get::<_, Millis>(1)?.0,
-        paywall: (row.get(3)?, PaywallId(row.get::<_, Key>(4)?.0)),
-        user: CustomerId(row.get::<_, Key>(5)?.0),
+        at: row.get::<Millis>(1)?.0,
+        paywall: (row.get(3)?, PaywallId(row.get::<Key>(4)?.0)),
+        user: CustomerId(row.get::<Key>(5)?.0),
         sequence: unsigned(row.get(6)?),
         actor: read_actor(row.get_ref(7)?.as_str()?),
         idempotency_key: row.get(8)?,
-        settled_by: row.get::<_, Option<i64>>(9)?.map(Place::from_raw),
+        settled_by: row.get::<Option<i64>>(9)?.map(Place::from_raw),
         lines,
     };
-    Ok((chapter, row.get::<_, Millis>(2)?.0))
+    Ok((chapter, row.get::<Millis>(2)?.0))
 }
 
 /// Events after the place `from`, in order, at most about `limit`.
@@ -113,13 +113,13 @@ pub(crate) fn events(
     // The place may lie inside the chapter before it.
     let first = holding(read.connection, scope, from)?.map_or(from, |(it, _)| it.place.raw());
     let mut select = read.connection.prepare_cached(BETWEEN)?;
-    let mut rows = select.query([first, last])?;
+    let mut rows = select.query_in_pieces([first, last])?;
     let mut stories = Stories::default();
     let mut found = Vec::new();
     while found.len() < limit as usize
         && let Some(row) = rows.next()?
     {
-        let (chapter, recorded_at) = from_row(row)?;
+        let (chapter, recorded_at) = from_row(&row)?;
         for numbered in chapter.numbered().filter(|(place, ..)| place.raw() > from) {
             let event = stories.event(read, scope, &chapter, numbered)?;
             found.push(Recorded { event, recorded_at });

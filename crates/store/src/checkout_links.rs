@@ -1,9 +1,9 @@
 //! Top-up links of paywall users: one live link a user, found by the hash of its token.
 
+use crate::sql::{OptionalExtension, Row, params};
 use domain::id::CheckoutId;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -73,16 +73,16 @@ pub fn find_by_token(read: Read<'_>, token_hash: &[u8; 32]) -> Result<Option<Lin
     Ok(select.query_row([token_hash], row).optional()?)
 }
 
-fn row(row: &Row<'_>) -> rusqlite::Result<Link> {
+fn row(row: &Row<'_>) -> crate::sql::Result<Link> {
     Ok(Link {
-        id: CheckoutId(row.get::<_, Key>(0)?.0),
+        id: CheckoutId(row.get::<Key>(0)?.0),
         env: row.get(1)?,
         paywall: row.get(2)?,
         external_id: row.get(3)?,
         wallet: row.get(4)?,
         token_hash: row.get(5)?,
         token_seed: row.get(6)?,
-        created_at: row.get::<_, Millis>(7)?.0,
-        expires_at: row.get::<_, Millis>(8)?.0,
+        created_at: row.get::<Millis>(7)?.0,
+        expires_at: row.get::<Millis>(8)?.0,
     })
 }

@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use rusqlite::Connection;
 
-use crate::database::Database;
+use crate::database::file::File;
 use crate::error::Error;
+use crate::sql::Connection;
 use crate::wal::{Fill, Wal};
 
 /// The log is moved in the background from this size on.
@@ -28,8 +28,8 @@ pub(crate) fn should_finish(fill: Fill) -> bool {
 }
 
 /// Runs until the other end of `stop` is gone, then leaves a log of no length.
-pub(crate) fn run(database: &Database, stop: &Receiver<()>) {
-    let (connection, wal) = match open(database) {
+pub(crate) fn run(home: &File, stop: &Receiver<()>) {
+    let (connection, wal) = match open(home) {
         Ok(opened) => opened,
         Err(error) => {
             tracing::error!(%error, "no checkpoints in the background");
@@ -45,14 +45,14 @@ pub(crate) fn run(database: &Database, stop: &Receiver<()>) {
     report(passive(&connection));
 }
 
-fn open(database: &Database) -> Result<(Connection, Wal), Error> {
-    let connection = database.connect_writer()?;
-    Ok((connection, database.wal()?))
+fn open(home: &File) -> Result<(Connection, Wal), Error> {
+    let connection = home.connect_writer()?;
+    Ok((connection, home.wal()?))
 }
 
 /// Moves what no reader needs any more, without waiting for anyone.
 pub(crate) fn passive(connection: &Connection) -> Result<(), Error> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    connection.sqlite()?.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
     Ok(())
 }
 

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::sql::params;
 use domain::customer::Customer;
 use domain::scope::Scope;
-use rusqlite::params;
 
 use crate::customers::{self, Stored};
 use crate::database::Read;

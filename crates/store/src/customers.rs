@@ -1,9 +1,9 @@
 //! Customers: the row that is searched, and the versions that events name.
 
+use crate::sql::{OptionalExtension, params};
 use domain::customer::Customer;
 use domain::id::CustomerId;
 use domain::scope::Scope;
-use rusqlite::{OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -134,7 +134,7 @@ pub fn find_by_external_id(
 
 type Raw = (i64, u32, String);
 
-pub(crate) fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Raw> {
+pub(crate) fn row(row: &crate::sql::Row<'_>) -> crate::sql::Result<Raw> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
 }
 

@@ -7,13 +7,13 @@ mod list;
 mod queue;
 mod routing;
 
+use crate::sql::Row;
 use domain::id::DeliveryId;
 use domain::place::{Place, ReceiverNo, TEST_POSITIONS};
 use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
 use domain::webhook::receiver::{Class, DeliveryState, Trigger};
 use domain::webhook::schedule::Outcome;
-use rusqlite::Row;
 
 use crate::error::Error;
 use crate::value::{Millis, unsigned};
@@ -100,17 +100,17 @@ pub fn event_id(place: Place, at: Timestamp) -> String {
     if is_test(place) { format!("evt_test_{}", id.0) } else { id.to_string() }
 }
 
-fn row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
-    let text = |index| row.get_ref(index)?.as_str().map_err(rusqlite::Error::from);
-    let time = |index| -> rusqlite::Result<Option<Timestamp>> {
-        Ok(row.get::<_, Option<Millis>>(index)?.map(|at| at.0))
+fn row(row: &Row<'_>) -> crate::sql::Result<Delivery> {
+    let text = |index| row.get_ref(index)?.as_str().map_err(crate::sql::Error::from);
+    let time = |index| -> crate::sql::Result<Option<Timestamp>> {
+        Ok(row.get::<Option<Millis>>(index)?.map(|at| at.0))
     };
-    let bad = || rusqlite::Error::InvalidQuery;
+    let bad = || crate::sql::Error::Form;
     let last_result: Option<String> = row.get(14)?;
     Ok(Delivery {
         receiver: ReceiverNo(row.get(0)?),
         place: Place::from_raw(row.get(1)?),
-        at: row.get::<_, Millis>(2)?.0,
+        at: row.get::<Millis>(2)?.0,
         kind: EventType::parse(text(3)?).ok_or_else(bad)?,
         subject: row.get(4)?,
         order_key: row.get(5)?,
@@ -119,7 +119,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         state: DeliveryState::parse(text(8)?).ok_or_else(bad)?,
         step: row.get(9)?,
         attempts: row.get(10)?,
-        next_at: row.get::<_, Millis>(11)?.0,
+        next_at: row.get::<Millis>(11)?.0,
         body: row.get(12)?,
         last_code: row.get(13)?,
         last_result: last_result.as_deref().and_then(Outcome::parse),
@@ -127,13 +127,13 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         last_attempt_at: time(16)?,
         last_duration_ms: row.get(17)?,
         delivered_at: time(18)?,
-        created_at: row.get::<_, Millis>(19)?.0,
-        updated_at: row.get::<_, Millis>(20)?.0,
+        created_at: row.get::<Millis>(19)?.0,
+        updated_at: row.get::<Millis>(20)?.0,
         trigger: Trigger::parse(text(21)?).ok_or_else(bad)?,
         halts: row.get(22)?,
     })
 }
 
-fn rows(found: Vec<rusqlite::Result<Delivery>>) -> Result<Vec<Delivery>, Error> {
+fn rows(found: Vec<crate::sql::Result<Delivery>>) -> Result<Vec<Delivery>, Error> {
     Ok(found.into_iter().collect::<Result<_, _>>()?)
 }

@@ -7,6 +7,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::sql::{Connection, OptionalExtension, params};
 use domain::alert::settings::Settings;
 use domain::id::{EnvironmentId, Mint, TenantId};
 use domain::ledger::log::Counters;
@@ -14,7 +15,6 @@ use domain::ledger::{Account, Record, expiry};
 use domain::place::EnvNo;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::account_log::{AccountLog, Overlay};
 use crate::accounts::HoldRows;
@@ -23,6 +23,7 @@ use crate::deliveries::{Handover, Routing};
 use crate::error::Error;
 use crate::idempotency::{Index, Marks};
 use crate::proxy_requests::Noted;
+use crate::turns::Told;
 use crate::value::{Key, signed, unsigned};
 use crate::{accounts, chapters, deliveries, entries, proxy_requests, timers};
 
@@ -77,6 +78,8 @@ pub(crate) struct Desk {
     /// The log's mark where the open transaction and the running job began.
     log_marks: (i64, i64),
     pub(crate) handovers: Vec<Handover>,
+    /// What the open transaction touched, for other nodes.
+    told: Told,
     seed: u64,
 }
 
@@ -102,6 +105,7 @@ impl Desk {
             log_marks: (log.mark(), log.mark()),
             log,
             handovers: Vec::new(),
+            told: Told::default(),
             seed,
         })
     }
@@ -182,12 +186,19 @@ impl Desk {
         Ok(())
     }
 
+    /// Its row or what stands beside it changed: it is loaded again.
+    pub(crate) fn forget_account(&mut self, wallet: i64) {
+        self.slots.remove(&wallet);
+    }
+
     /// Notes that the open transaction may change this wallet and this environment.
     pub(crate) fn touch(&mut self, env: EnvNo, wallet: Option<i64>) {
         if self.in_job {
             self.job_envs.insert(env);
             self.job_wallets.extend(wallet);
         }
+        self.told.envs.entry(env).or_default();
+        self.told.wallets.extend(wallet);
         if let Some(desk) = self.envs.get_mut(&env)
             && !desk.touched
         {
@@ -238,6 +249,7 @@ impl Desk {
 
     fn write_accounts(&mut self, connection: &Connection) -> Result<(), Error> {
         let mut states = Vec::with_capacity(self.touched.len());
+        let mut timers = Vec::new();
         let mut holds = HoldRows::new(connection)?;
         for wallet in std::mem::take(&mut self.touched) {
             let Some(slot) = self.slots.get_mut(&wallet) else { continue };
@@ -248,10 +260,12 @@ impl Desk {
             let env = slot.account.last.map(domain::place::Place::env).unwrap_or_default();
             let now = self.forward.get(&env).map(|forward| forward.last_at).unwrap_or_default();
             if moves_timer(slot.timer, due, now) {
-                timers::rearm_wallet(connection, env, wallet, due)?;
+                timers.push((env, wallet, due));
                 slot.timer = due;
             }
         }
+        holds.finish()?;
+        timers::rearm_wallets(connection, &timers)?;
         self.log.append(connection, states)
     }
 
@@ -280,26 +294,34 @@ impl Desk {
                 _ => {}
             }
         }
+        let mut counters = connection.bulk(
+            "INSERT INTO counters (env, scope, last) VALUES (?1, ?2, ?3)
+             ON CONFLICT (env, scope) DO UPDATE SET last = excluded.last",
+        )?;
+        let mut set = |env: EnvNo, scope: &str, last: u64| {
+            counters.push(params![env.get(), scope, signed(last)])
+        };
         for (env, no) in paywalls {
             let last = self.envs.get(&env).and_then(|desk| desk.counters.paywalls.get(&no));
-            set_counter(connection, env, &format!("paywall:{no}"), last.copied().unwrap_or(0))?;
+            set(env, &format!("paywall:{no}"), last.copied().unwrap_or(0))?;
         }
         for ((env, subject), last) in subjects {
-            set_counter(connection, env, subject, last)?;
+            set(env, subject, last)?;
         }
         for env in std::mem::take(&mut self.touched_envs) {
             let Some(desk) = self.envs.get_mut(&env) else { continue };
             desk.touched = false;
-            set_counter(connection, env, "position", desk.counters.position)?;
+            set(env, "position", desk.counters.position)?;
             if desk.counters.alerts > 0 {
-                set_counter(connection, env, "alerts", desk.counters.alerts)?;
+                set(env, "alerts", desk.counters.alerts)?;
             }
         }
-        Ok(())
+        Ok(counters.finish()?)
     }
 
     /// Credits that end get a timer for each lead time that still lies ahead.
     fn arm_notices(&mut self, connection: &Connection, records: &[Record]) -> Result<(), Error> {
+        let mut notices = Vec::new();
         for record in records {
             let Record::Entry(entry) = record else { continue };
             let (Some(expires_at), domain::ledger::entry::Kind::Credit) =
@@ -311,17 +333,12 @@ impl Desk {
             for days in &desk.notice_days {
                 let due = expires_at.plus_ms(-days * domain::time::DAY_MS);
                 if due > entry.at {
-                    timers::arm(
-                        connection,
-                        entry.place.env(),
-                        timers::NOTICE,
-                        entry.place.raw(),
-                        due,
-                    )?;
+                    let place = entry.place;
+                    notices.push((place.env(), timers::NOTICE, place.raw(), due));
                 }
             }
         }
-        Ok(())
+        timers::arm(connection, notices)
     }
 
     fn deliver(&mut self, connection: &Connection, records: &[Record]) -> Result<(), Error> {
@@ -373,6 +390,7 @@ impl Desk {
     /// The job was kept.
     pub(crate) fn end_job(&mut self) {
         self.in_job = false;
+        self.told.changes = true;
     }
 
     /// The job was taken back: whatever it touched is loaded again.
@@ -403,11 +421,56 @@ impl Desk {
         self.envs.clear();
         self.handovers.clear();
         self.index.rollback(0);
+        self.told = Told::default();
+    }
+
+    /// What the open transaction touched, as other nodes have to know it.
+    pub(crate) fn told(&mut self) -> Told {
+        let mut told = std::mem::take(&mut self.told);
+        for (env, of) in &mut told.envs {
+            let desk = self.envs.get(env);
+            of.counters = desk.map(|desk| (desk.counters.position, desk.counters.alerts));
+            of.last_at = self.forward.get(env).map(|forward| forward.last_at).unwrap_or_default();
+        }
+        told.keys.extend_from_slice(self.index.added());
+        told
+    }
+
+    /// Forgets what turns of other nodes touched.
+    pub(crate) fn learn<'t>(&mut self, turns: impl Iterator<Item = &'t Told>) {
+        for told in turns {
+            for wallet in &told.wallets {
+                self.slots.remove(wallet);
+            }
+            for (env, of) in &told.envs {
+                let forward = self.forward(*env);
+                forward.last_at = forward.last_at.max(of.last_at);
+                let Some((position, alerts)) = of.counters else {
+                    self.envs.remove(env);
+                    continue;
+                };
+                if let Some(desk) = self.envs.get_mut(env) {
+                    desk.counters = Counters { position, alerts, ..Counters::default() };
+                }
+            }
+            if told.changes {
+                self.envs.clear();
+            }
+            self.index.learn(&told.keys);
+        }
+    }
+
+    /// Forgets everything: turns of other nodes are not known any more.
+    pub(crate) fn learn_all(&mut self, connection: &Connection) -> Result<(), Error> {
+        self.forget_all();
+        self.index = Index::load(connection)?;
+        Ok(())
     }
 
     /// The transaction is committed.
     pub(crate) fn commit(&mut self) {
         self.index.commit();
+        self.told = Told::default();
         self.log.commit();
         self.log_marks.0 = self.log.mark();
     }
@@ -458,8 +521,8 @@ fn load_env(connection: &Connection, env: EnvNo) -> Result<EnvDesk, Error> {
     let scope = select.query_row([env.get()], |row| {
         Ok(Scope {
             env,
-            environment: EnvironmentId(row.get::<_, Key>(0)?.0),
-            tenant: TenantId(row.get::<_, Key>(1)?.0),
+            environment: EnvironmentId(row.get::<Key>(0)?.0),
+            tenant: TenantId(row.get::<Key>(1)?.0),
             live: row.get(2)?,
         })
     })?;
@@ -496,15 +559,6 @@ fn counter(connection: &Connection, env: EnvNo, scope: &str) -> Result<u64, Erro
         connection.prepare_cached("SELECT last FROM counters WHERE env = ?1 AND scope = ?2")?;
     let last = select.query_row(params![env.get(), scope], |row| row.get(0)).optional()?;
     Ok(unsigned(last.unwrap_or(0)))
-}
-
-fn set_counter(connection: &Connection, env: EnvNo, scope: &str, last: u64) -> Result<(), Error> {
-    let mut upsert = connection.prepare_cached(
-        "INSERT INTO counters (env, scope, last) VALUES (?1, ?2, ?3)
-         ON CONFLICT (env, scope) DO UPDATE SET last = excluded.last",
-    )?;
-    upsert.execute(params![env.get(), scope, signed(last)])?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! What falls due next by itself, for whoever looks at an environment's clock.
 
+use crate::sql::params;
 use domain::id::WalletId;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::params;
 
 use crate::database::Read;
 use crate::error::Error;
@@ -26,9 +26,9 @@ pub fn next(read: Read<'_>, scope: &Scope, limit: i64) -> Result<Vec<Due>, Error
     )?;
     let rows = select.query_map(params![scope.env.get(), limit], |row| {
         Ok(Due {
-            at: row.get::<_, Millis>(0)?.0,
+            at: row.get::<Millis>(0)?.0,
             kind: row.get(1)?,
-            wallet: row.get::<_, Option<Key>>(2)?.map(|key| WalletId(key.0)),
+            wallet: row.get::<Option<Key>>(2)?.map(|key| WalletId(key.0)),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

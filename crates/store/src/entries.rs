@@ -1,5 +1,6 @@
 //! Entries of the ledger: row ↔ `Entry`. Append only.
 
+use crate::sql::{Connection, OptionalExtension, Row, params};
 use domain::alert::machine::Level;
 use domain::amount::Amount;
 use domain::id::RequestId;
@@ -10,7 +11,6 @@ use domain::ledger::entry::{
 use domain::place::Place;
 use domain::scope::{Actor, ActorKind, Scope, Source};
 use domain::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -27,7 +27,7 @@ pub(crate) fn append<'e>(
     entries: impl Iterator<Item = &'e Entry>,
     recorded_at: Timestamp,
 ) -> Result<(), Error> {
-    let mut insert = connection.prepare_cached(
+    let mut insert = connection.bulk(
         "INSERT INTO entries (place, at, wallet, wallet_version, customer_version, kind, reason,
             activity, status, announce, from_account, to_account, credits, amount, fee, before,
             after, standing_credits, held, purchased, free, levels, taken, sequence,
@@ -39,7 +39,7 @@ pub(crate) fn append<'e>(
     for entry in entries {
         let key = entry.key.as_ref();
         let standing = &entry.standing;
-        insert.execute(params![
+        insert.push(params![
             entry.place.raw(),
             Millis(entry.at),
             entry.wallet_no,
@@ -76,7 +76,7 @@ pub(crate) fn append<'e>(
             Millis(recorded_at),
         ])?;
     }
-    Ok(())
+    Ok(insert.finish()?)
 }
 
 /// The entry at `place`, if it belongs to the scope.
@@ -87,7 +87,7 @@ pub fn find(read: Read<'_>, scope: &Scope, place: Place) -> Result<Option<Entry>
     Ok(find_at(read.connection, place)?)
 }
 
-pub(crate) fn find_at(connection: &Connection, place: Place) -> rusqlite::Result<Option<Entry>> {
+pub(crate) fn find_at(connection: &Connection, place: Place) -> crate::sql::Result<Option<Entry>> {
     let mut select =
         connection.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE place = ?1"))?;
     select.query_row([place.raw()], from_row).optional()
@@ -123,16 +123,16 @@ pub fn scan(
     let mut select = read.connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM entries WHERE place BETWEEN ?1 AND ?2 ORDER BY place {order}"
     ))?;
-    let mut rows = select.query([range.0, range.1])?;
+    let mut rows = select.query_in_pieces([range.0, range.1])?;
     while let Some(row) = rows.next()? {
-        if keep(from_row(row)?).is_none() {
+        if keep(from_row(&row)?).is_none() {
             break;
         }
     }
     Ok(())
 }
 
-pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Entry> {
+pub(crate) fn from_row(row: &Row<'_>) -> crate::sql::Result<Entry> {
     let credits: Money = row.get(12)?;
     let after: Money = row.get(16)?;
     let amount: Option<Money> = row.get(13)?;
@@ -140,12 +140,12 @@ pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let levels: i64 = row.get(21)?;
     Ok(Entry {
         place: Place::from_raw(row.get(0)?),
-        at: row.get::<_, Millis>(1)?.0,
+        at: row.get::<Millis>(1)?.0,
         wallet_no: row.get(2)?,
         wallet_version: row.get(3)?,
         customer_version: row.get(4)?,
         kind: coded(row, 5, Kind::from_code)?,
-        reason: row.get::<_, Option<i64>>(6)?.and_then(Reason::from_code),
+        reason: row.get::<Option<i64>>(6)?.and_then(Reason::from_code),
         activity: coded(row, 7, Activity::from_code)?,
         status: coded(row, 8, Status::from_code)?,
         announce: coded(row, 9, Announce::from_code)?,
@@ -168,34 +168,34 @@ pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Entry> {
         sequence: unsigned(row.get(23)?),
         paywall_sequence: unsigned(row.get(24)?),
         actor: read_actor(row.get_ref(25)?.as_str()?),
-        request: row.get::<_, Option<Key>>(26)?.map(|key| RequestId(key.0)),
+        request: row.get::<Option<Key>>(26)?.map(|key| RequestId(key.0)),
         key: read_key(row)?,
         details: read_details(row.get_ref(30)?.as_str_or_null()?),
-        previous: row.get::<_, Option<i64>>(31)?.map(Place::from_raw),
+        previous: row.get::<Option<i64>>(31)?.map(Place::from_raw),
         hash: row.get(32)?,
     })
 }
 
 /// When the entry was really written; the last column.
-pub(crate) fn recorded_at(row: &Row<'_>) -> rusqlite::Result<Timestamp> {
-    Ok(row.get::<_, Millis>(33)?.0)
+pub(crate) fn recorded_at(row: &Row<'_>) -> crate::sql::Result<Timestamp> {
+    Ok(row.get::<Millis>(33)?.0)
 }
 
 pub(crate) fn columns() -> &'static str {
     COLUMNS
 }
 
-fn money(row: &Row<'_>, index: usize) -> rusqlite::Result<Amount> {
-    Ok(row.get::<_, Money>(index)?.0)
+fn money(row: &Row<'_>, index: usize) -> crate::sql::Result<Amount> {
+    Ok(row.get::<Money>(index)?.0)
 }
 
-fn coded<T>(row: &Row<'_>, index: usize, read: fn(i64) -> Option<T>) -> rusqlite::Result<T> {
+fn coded<T>(row: &Row<'_>, index: usize, read: fn(i64) -> Option<T>) -> crate::sql::Result<T> {
     let code: i64 = row.get(index)?;
-    read(code).ok_or(rusqlite::Error::IntegralValueOutOfRange(index, code))
+    read(code).ok_or(crate::sql::Error::Form)
 }
 
-fn read_key(row: &Row<'_>) -> rusqlite::Result<Option<KeyUse>> {
-    let Some(key) = row.get::<_, Option<String>>(28)? else { return Ok(None) };
+fn read_key(row: &Row<'_>) -> crate::sql::Result<Option<KeyUse>> {
+    let Some(key) = row.get::<Option<String>>(28)? else { return Ok(None) };
     Ok(Some(KeyUse { route: row.get(27)?, key, request: row.get(29)? }))
 }
 

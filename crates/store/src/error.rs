@@ -4,7 +4,7 @@
 pub enum Error {
     /// The database refused a statement or cannot be written; nothing was kept.
     #[error("the database failed: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(#[from] crate::sql::Error),
     /// A row does not have the form that we wrote: the file was changed from outside.
     #[error("row {row} of {table} cannot be read: {problem}")]
     Corrupt { table: &'static str, row: i64, problem: String },
@@ -16,8 +16,14 @@ pub enum Error {
     Open(String),
 }
 
-impl From<rusqlite::types::FromSqlError> for Error {
-    fn from(error: rusqlite::types::FromSqlError) -> Error {
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Error {
+        Error::Database(error.into())
+    }
+}
+
+impl From<crate::sql::FromSqlError> for Error {
+    fn from(error: crate::sql::FromSqlError) -> Error {
         Error::Database(error.into())
     }
 }
@@ -27,9 +33,18 @@ impl Error {
         Error::Corrupt { table, row, problem: problem.to_string() }
     }
 
+    /// Whether the connection is gone, so that nobody knows what became of its last statement.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Error::Database(error) if error.is_lost())
+    }
+
+    /// Whether the same transaction may pass when it is run again at once.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Error::Database(error) if error.is_passing())
+    }
+
     /// Whether a unique index refused the statement.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Error::Database(rusqlite::Error::SqliteFailure(failure, _))
-            if failure.code == rusqlite::ErrorCode::ConstraintViolation)
+        matches!(self, Error::Database(error) if error.is_conflict())
     }
 }

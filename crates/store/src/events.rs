@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::sync::Arc;
 
+use crate::sql::{Connection, OptionalExtension, Row, params};
 use domain::customer::Customer;
 use domain::event::Event;
 use domain::event::entry::Facts;
@@ -17,7 +18,6 @@ use domain::scope::Scope;
 use domain::time::Timestamp;
 use domain::wallet::Wallet;
 use domain::webhook::catalogue::EventType;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -36,13 +36,13 @@ pub(crate) fn append(
         Record::Event(event) => Some(event),
         _ => None,
     });
-    let mut insert = connection.prepare_cached(
+    let mut insert = connection.bulk(
         "INSERT INTO events (place, at, recorded_at, kind, subject, order_key, sequence,
             paywall, body, request, idempotency_key, suppressed)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     for event in events {
-        insert.execute(params![
+        insert.push(params![
             event.place.raw(),
             Millis(event.at),
             Millis(recorded_at),
@@ -57,7 +57,7 @@ pub(crate) fn append(
             event.suppressed,
         ])?;
     }
-    Ok(())
+    Ok(insert.finish()?)
 }
 
 /// An event and when it was really written.
@@ -106,8 +106,8 @@ pub fn find(read: Read<'_>, scope: &Scope, place: Place) -> Result<Option<Record
     let back = (place.raw() - EVENTS_PER_ENTRY_MAX).max(scope.env.range().0);
     let mut rows = select.query(params![back, place.raw()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let entry = entries::from_row(row)?;
-    let recorded_at = entries::recorded_at(row)?;
+    let entry = entries::from_row(&row)?;
+    let recorded_at = entries::recorded_at(&row)?;
     let (wallet, customer) = Versions::default().of(read.connection, &entry)?;
     let facts = Facts { scope: *scope, entry: &entry, wallet: &wallet, customer: &customer };
     let event = domain::event::entry::events(&facts).into_iter().find(|event| event.place == place);
@@ -148,23 +148,23 @@ fn own_events(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(crate) fn own_event(row: &Row<'_>) -> rusqlite::Result<Recorded> {
+pub(crate) fn own_event(row: &Row<'_>) -> crate::sql::Result<Recorded> {
     let name: String = row.get(3)?;
-    let kind = EventType::parse(&name).ok_or(rusqlite::Error::InvalidQuery)?;
+    let kind = EventType::parse(&name).ok_or(crate::sql::Error::Form)?;
     let event = Event {
         place: Place::from_raw(row.get(0)?),
-        at: row.get::<_, Millis>(1)?.0,
+        at: row.get::<Millis>(1)?.0,
         kind,
         subject: row.get(4)?,
         order_key: row.get(5)?,
         sequence: unsigned(row.get(6)?),
         paywall: row.get(7)?,
         body: row.get(8)?,
-        request: row.get::<_, Option<Key>>(9)?.map(|key| RequestId(key.0)),
+        request: row.get::<Option<Key>>(9)?.map(|key| RequestId(key.0)),
         idempotency_key: row.get(10)?,
         suppressed: row.get(11)?,
     };
-    Ok(Recorded { event, recorded_at: row.get::<_, Millis>(2)?.0 })
+    Ok(Recorded { event, recorded_at: row.get::<Millis>(2)?.0 })
 }
 
 fn entry_events(
@@ -185,8 +185,8 @@ fn entry_events(
     let mut versions = Versions::default();
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let entry = entries::from_row(row)?;
-        let recorded_at = entries::recorded_at(row)?;
+        let entry = entries::from_row(&row)?;
+        let recorded_at = entries::recorded_at(&row)?;
         let (wallet, customer) = versions.of(read.connection, &entry)?;
         let facts = Facts { scope: *scope, entry: &entry, wallet: &wallet, customer: &customer };
         let events = domain::event::entry::events(&facts).into_iter();

@@ -1,10 +1,10 @@
 //! Figures for watching a database, and the proof that it can be written. Nothing here names a
 //! tenant.
 
+use crate::sql::params;
 use domain::ledger::entry::{Kind, LedgerAccount};
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::params;
 
 use crate::database::Read;
 use crate::error::Error;
@@ -66,7 +66,7 @@ pub fn tally(read: Read<'_>, scope: &Scope, after: u64) -> Result<(Vec<Tallied>,
     let codes = (Kind::Release.code(), Kind::Debit.code(), LedgerAccount::Held.code());
     let key = params![places.0, places.1, codes.0, codes.1, codes.2];
     let rows = select.query_map(key, |row| {
-        let kind = Kind::from_code(row.get(0)?).ok_or(rusqlite::Error::InvalidQuery)?;
+        let kind = Kind::from_code(row.get(0)?).ok_or(crate::sql::Error::Form)?;
         Ok(Tallied {
             kind: kind.name(),
             currency: row.get(1)?,
@@ -82,7 +82,7 @@ pub fn probe(write: Write<'_>, at: Timestamp) -> Result<(), Error> {
     write
         .connection
         .prepare_cached(
-            "INSERT INTO meta (name, value) VALUES ('probe', ?1)
+            "INSERT INTO meta (name, value) VALUES ('probe', CAST(?1 AS BIGINT))
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         )?
         .execute([Millis(at)])?;

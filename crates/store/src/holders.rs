@@ -1,9 +1,9 @@
 //! Whose wallet it is, for lists that name the customer beside each row.
 
+use crate::sql::{OptionalExtension, params};
 use domain::id::{CustomerId, PaywallId, WalletId};
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -27,8 +27,8 @@ pub fn of_wallet(read: Read<'_>, scope: &Scope, no: i64) -> Result<Option<Holder
     let found = select.query_row(params![scope.env.get(), no], |row| {
         let (name, external_id): (String, String) = (row.get(2)?, row.get(3)?);
         Ok(Holder {
-            wallet: WalletId(row.get::<_, Key>(0)?.0),
-            customer: CustomerId(row.get::<_, Key>(1)?.0),
+            wallet: WalletId(row.get::<Key>(0)?.0),
+            customer: CustomerId(row.get::<Key>(1)?.0),
             name: if name.is_empty() { external_id } else { name },
             currency: row.get(4)?,
         })
@@ -56,11 +56,11 @@ pub fn uses_of(read: Read<'_>, scope: &Scope, wallets: &[i64]) -> Result<Vec<Use
     for no in wallets {
         let rows = select.query_map(params![scope.env.get(), no], |row| {
             Ok(Use {
-                paywall: PaywallId(row.get::<_, Key>(0)?.0),
+                paywall: PaywallId(row.get::<Key>(0)?.0),
                 paywall_name: row.get(1)?,
                 user: row.get(2)?,
                 state: row.get(3)?,
-                since: row.get::<_, Millis>(4)?.0,
+                since: row.get::<Millis>(4)?.0,
             })
         })?;
         for one in rows {

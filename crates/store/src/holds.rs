@@ -1,8 +1,8 @@
 //! How holds ended. The open ones are part of their wallet's account.
 
+use crate::sql::OptionalExtension;
 use domain::place::Place;
 use domain::scope::Scope;
-use rusqlite::OptionalExtension;
 
 use crate::database::Read;
 use crate::error::Error;

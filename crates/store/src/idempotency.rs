@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::sql::{Connection, params};
 use domain::place::{EnvNo, Place};
-use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -114,7 +114,7 @@ impl Index {
     pub(crate) fn load(connection: &Connection) -> Result<Index, Error> {
         let mut index = Index::default();
         let mut marks = Marks::default();
-        let mut select = connection.prepare(
+        let mut select = connection.prepare_cached(
             "SELECT generation, bits, marks FROM idempotency_filters ORDER BY generation",
         )?;
         let mut rows = select.query([])?;
@@ -136,7 +136,7 @@ impl Index {
     }
 
     fn load_live(&mut self, connection: &Connection, marks: &Marks) -> Result<(), Error> {
-        let mut envs = connection.prepare("SELECT no FROM environments")?;
+        let mut envs = connection.prepare_cached("SELECT no FROM environments")?;
         let envs: Vec<u16> = envs.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
         for env in envs {
             let (first, last) = EnvNo::new(env).range();
@@ -153,7 +153,7 @@ impl Index {
             }
         }
         let mut select =
-            connection.prepare("SELECT no, env, route, key FROM replies WHERE no > ?1")?;
+            connection.prepare_cached("SELECT no, env, route, key FROM replies WHERE no > ?1")?;
         let mut rows = select.query([marks.reply])?;
         while let Some(row) = rows.next()? {
             let (route, key) = (row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?);
@@ -169,6 +169,19 @@ impl Index {
         if let Some(other) = self.live.insert(print, code) {
             self.twins.push((print, other));
         }
+    }
+
+    /// What the open transaction added: fingerprints, and what did their work.
+    pub(crate) fn added(&self) -> &[(u64, i64)] {
+        &self.added
+    }
+
+    /// Keys that are committed already, by other nodes.
+    pub(crate) fn learn(&mut self, keys: &[(u64, i64)]) {
+        for (print, code) in keys {
+            self.insert(*print, Worked::from_code(*code));
+        }
+        self.commit();
     }
 
     /// The rows that may have done the work of this fingerprint, few and mostly none.
@@ -248,8 +261,8 @@ impl Index {
         let Some(sealing) = &self.sealing else { return Ok(0) };
         let end = (sealing.written + SEALED_ROWS_PER_BATCH).min(sealing.rows.len());
         let mut insert = connection.prepare_cached(
-            "INSERT OR IGNORE INTO idempotency_runs (generation, fingerprint, row)
-             VALUES (?1, ?2, ?3)",
+            "INSERT INTO idempotency_runs (generation, fingerprint, row)
+             VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         )?;
         for (print, code) in &sealing.rows[sealing.written..end] {
             insert.execute([sealing.generation, print.cast_signed(), *code])?;
@@ -258,8 +271,9 @@ impl Index {
             let filter = Filter::of(sealing.generation, &sealing.rows);
             let marks = serde_json::to_string(&sealing.marks).unwrap_or_default();
             connection.execute(
-                "INSERT OR REPLACE INTO idempotency_filters (generation, bits, marks)
-                 VALUES (?1, ?2, ?3)",
+                "INSERT INTO idempotency_filters (generation, bits, marks) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (generation) DO UPDATE SET bits = excluded.bits,
+                    marks = excluded.marks",
                 params![filter.generation, filter.bits, marks],
             )?;
         }

@@ -1,7 +1,7 @@
 //! Identities: (paywall, external user id) → customer and wallet.
 
+use crate::sql::{OptionalExtension, Row, params};
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -82,7 +82,7 @@ pub fn page(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn row(row: &Row<'_>) -> rusqlite::Result<Identity> {
+fn row(row: &Row<'_>) -> crate::sql::Result<Identity> {
     Ok(Identity {
         paywall: row.get(0)?,
         external_id: row.get(1)?,
@@ -90,7 +90,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<Identity> {
         wallet: row.get(3)?,
         suspended: row.get_ref(4)?.as_str()? == "suspended",
         reason: row.get(5)?,
-        created_at: row.get::<_, Millis>(6)?.0,
+        created_at: row.get::<Millis>(6)?.0,
     })
 }
 

@@ -1,11 +1,11 @@
 //! Keys: API keys of an environment and keys of paywalls. Only the hash of a text is stored.
 
+use crate::sql::{OptionalExtension, Row, params};
 use domain::id::{EnvironmentId, SecretId, TenantId, UserId};
 use domain::place::EnvNo;
 use domain::role::Grant;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -163,17 +163,17 @@ pub fn set_last_used(write: Write<'_>, scope: &Scope, no: i64, at: Timestamp) ->
     Ok(())
 }
 
-fn row(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
+fn row(row: &Row<'_>) -> crate::sql::Result<StoredKey> {
     let scope = Scope {
         env: EnvNo::new(row.get(2)?),
-        environment: EnvironmentId(row.get::<_, Key>(3)?.0),
-        tenant: TenantId(row.get::<_, Key>(4)?.0),
+        environment: EnvironmentId(row.get::<Key>(3)?.0),
+        tenant: TenantId(row.get::<Key>(4)?.0),
         live: row.get(5)?,
     };
     let grants: String = row.get(12)?;
     Ok(StoredKey {
         no: row.get(0)?,
-        id: SecretId(row.get::<_, Key>(1)?.0),
+        id: SecretId(row.get::<Key>(1)?.0),
         scope,
         kind: row.get(6)?,
         paywall: row.get(7)?,
@@ -182,13 +182,13 @@ fn row(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
         last_four: row.get(10)?,
         name: row.get(11)?,
         grants: grants.split(',').filter(|text| !text.is_empty()).map(str::to_owned).collect(),
-        user: row.get::<_, Option<Key>>(13)?.map(|key| UserId(key.0)),
+        user: row.get::<Option<Key>>(13)?.map(|key| UserId(key.0)),
         user_type: row.get(14)?,
         status: row.get(15)?,
-        expires_at: row.get::<_, Option<Millis>>(16)?.map(|at| at.0),
-        last_used_at: row.get::<_, Option<Millis>>(17)?.map(|at| at.0),
-        created_at: row.get::<_, Millis>(18)?.0,
-        updated_at: row.get::<_, Millis>(19)?.0,
+        expires_at: row.get::<Option<Millis>>(16)?.map(|at| at.0),
+        last_used_at: row.get::<Option<Millis>>(17)?.map(|at| at.0),
+        created_at: row.get::<Millis>(18)?.0,
+        updated_at: row.get::<Millis>(19)?.0,
         created_by: row.get(20)?,
         tenant_suspended: row.get_ref(21)?.as_str()? == "suspended",
     })

@@ -1,10 +1,10 @@
 //! People and machines of a tenant. They stand above its environments, so every statement names
 //! the tenant.
 
+use crate::sql::{OptionalExtension, Row, params};
 use domain::id::{TenantId, UserId};
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::database::Read;
@@ -126,14 +126,14 @@ fn body(profile: &Profile) -> String {
     serde_json::to_string(profile).unwrap_or_default()
 }
 
-fn row(row: &Row<'_>) -> rusqlite::Result<Member> {
+fn row(row: &Row<'_>) -> crate::sql::Result<Member> {
     let body: String = row.get(3)?;
     Ok(Member {
-        id: UserId(row.get::<_, Key>(0)?.0),
+        id: UserId(row.get::<Key>(0)?.0),
         kind: row.get(1)?,
         status: row.get(2)?,
         profile: serde_json::from_str(&body).unwrap_or_default(),
-        created_at: row.get::<_, Millis>(4)?.0,
-        updated_at: row.get::<_, Millis>(5)?.0,
+        created_at: row.get::<Millis>(4)?.0,
+        updated_at: row.get::<Millis>(5)?.0,
     })
 }

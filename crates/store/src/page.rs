@@ -3,12 +3,12 @@
 //! The fields that a list may be asked by are a closed table of each noun. Text of the caller only
 //! ever travels as a parameter.
 
+use crate::sql::{Row, params_from_iter};
+use crate::sql::{ToSql, ToSqlOutput};
 use domain::amount::Amount;
 use domain::id::Ulid;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::types::{ToSql, ToSqlOutput};
-use rusqlite::{Row, params_from_iter};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -103,7 +103,7 @@ impl Page {
 impl ToSql for Scalar {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         match self {
-            Scalar::Null => Ok(rusqlite::types::Null.into()),
+            Scalar::Null => Ok(crate::sql::Null.into()),
             Scalar::Flag(flag) => Ok((*flag).into()),
             Scalar::Whole(number) => Ok((*number).into()),
             Scalar::Text(text) => text.to_sql(),
@@ -169,7 +169,7 @@ impl Statement {
         let column = self.column(&condition.column);
         let mut list = |values: &[Scalar]| {
             let marks: Vec<String> = values.iter().map(|value| self.value(value.clone())).collect();
-            format!("COALESCE({column} IN ({}), 0)", marks.join(", "))
+            format!("COALESCE({column} IN ({}), FALSE)", marks.join(", "))
         };
         match &condition.test {
             Test::In(values) => list(values),
@@ -184,7 +184,7 @@ impl Statement {
 
     fn contains(&mut self, column: &str, part: &str) -> String {
         let part = self.value(Scalar::Text(part.to_owned()));
-        format!("COALESCE(instr(lower({column}), lower({part})) > 0, 0)")
+        format!("COALESCE(instr(lower({column}), lower({part})) > 0, FALSE)")
     }
 }
 
@@ -203,7 +203,7 @@ pub(crate) fn rows<T>(
     scope: &Scope,
     source: &Source,
     page: &Page,
-    row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    row: impl FnMut(&Row<'_>) -> crate::sql::Result<T>,
 ) -> Result<(Vec<T>, u64), Error> {
     let env = Scalar::Whole(i64::from(scope.env.get()));
     let mut statement = Statement { sql: source.from.to_owned(), values: vec![env] };

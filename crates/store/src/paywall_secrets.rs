@@ -1,8 +1,8 @@
 //! Secrets that a paywall signs with, sealed: one of each kind, made once.
 
+use crate::sql::{OptionalExtension, params};
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;

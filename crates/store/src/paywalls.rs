@@ -1,9 +1,9 @@
 //! Paywalls: one row each, with the whole configuration.
 
+use crate::sql::{OptionalExtension, Row, params};
 use domain::id::PaywallId;
 use domain::paywall::Paywall;
 use domain::scope::Scope;
-use rusqlite::{OptionalExtension, Row, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -86,7 +86,7 @@ pub fn page(
     rows.map(|raw| stored(raw?)).collect()
 }
 
-fn row(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
+fn row(row: &Row<'_>) -> crate::sql::Result<(i64, String)> {
     Ok((row.get(0)?, row.get(1)?))
 }
 

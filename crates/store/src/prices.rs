@@ -1,8 +1,8 @@
 //! Price rows of a paywall. A row is written once; only its end is set later, by the row after it.
 
+use crate::sql::{OptionalExtension, Row, params};
 use domain::id::PriceId;
 use domain::proxy::PriceRow;
-use rusqlite::{OptionalExtension, Row, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -74,7 +74,7 @@ pub fn page(
 ) -> Result<Vec<StoredPrice>, Error> {
     let mut select = read.connection.prepare_cached(
         "SELECT no, body FROM prices WHERE paywall = ?1 AND no < ?2
-            AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR provider = ?4)
+            AND (model = ?3 OR ?3 IS NULL) AND (provider = ?4 OR ?4 IS NULL)
          ORDER BY no DESC LIMIT ?5",
     )?;
     let before = before.unwrap_or(i64::MAX);
@@ -82,7 +82,7 @@ pub fn page(
     rows.map(|raw| stored(raw?)).collect()
 }
 
-fn row(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
+fn row(row: &Row<'_>) -> crate::sql::Result<(i64, String)> {
     Ok((row.get(0)?, row.get(1)?))
 }
 

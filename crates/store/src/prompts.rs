@@ -1,8 +1,8 @@
 //! Prompts and answers of proxied requests, sealed; only of paywalls whose owner wants them kept.
 
+use crate::sql::{OptionalExtension, params};
 use domain::id::RequestId;
 use domain::scope::Scope;
-use rusqlite::{OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;

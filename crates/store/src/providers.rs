@@ -1,8 +1,8 @@
 //! Provider connections of a paywall: what may be shown, and the sealed rest.
 
+use crate::sql::{OptionalExtension, Row, params};
 use domain::paywall::Provider;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -69,7 +69,7 @@ pub fn find(read: Read<'_>, paywall: i64, name: &str) -> Result<Option<StoredPro
 
 type Raw = (i64, String, Option<Vec<u8>>, Millis, Millis);
 
-fn row(row: &Row<'_>) -> rusqlite::Result<Raw> {
+fn row(row: &Row<'_>) -> crate::sql::Result<Raw> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
 }
 

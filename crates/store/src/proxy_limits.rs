@@ -2,9 +2,9 @@
 //!
 //! Rows are written only for limits that a paywall has; a counter of another day counts as zero.
 
+use crate::sql::{OptionalExtension, params};
 use domain::amount::Amount;
 use domain::scope::Scope;
-use rusqlite::{OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -95,7 +95,7 @@ pub fn told(
         .prepare_cached(
             "INSERT INTO proxy_limits_told (env, wallet, limit_key, day) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT (env, wallet, limit_key) DO UPDATE SET day = excluded.day
-             WHERE day <> excluded.day",
+             WHERE proxy_limits_told.day <> excluded.day",
         )?
         .execute(params![scope.env.get(), wallet, limit, day])?;
     Ok(noted == 0)

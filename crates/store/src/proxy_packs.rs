@@ -9,12 +9,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::sql::{Bulk, Connection, Row, params};
 use domain::id::{RequestId, Ulid};
 use domain::packed::{pull_count, pull_id, pull_slice, push_count, push_id, push_slice};
 use domain::place::EnvNo;
 use domain::proxy::story::{Packed, Story};
 use domain::scope::Scope;
-use rusqlite::{Connection, Row, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -37,6 +37,9 @@ pub(crate) struct Ended {
 pub(crate) fn append(connection: &Connection, mut ended: Vec<Ended>) -> Result<(), Error> {
     ended.sort_unstable_by_key(|one| (one.env, one.paywall, one.id));
     let mut rest = ended.as_slice();
+    let mut insert = connection.bulk(
+        "INSERT INTO proxy_packs (env, paywall, first, last, stories) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
     while let Some(first) = rest.first() {
         let fits = |one: &&Ended| {
             (one.env, one.paywall) == (first.env, first.paywall)
@@ -44,18 +47,15 @@ pub(crate) fn append(connection: &Connection, mut ended: Vec<Ended>) -> Result<(
         };
         let count = rest.iter().take(STORIES_MAX).take_while(fits).count();
         let (pack, others) = rest.split_at(count);
-        insert(connection, pack)?;
+        push(&mut insert, pack)?;
         rest = others;
     }
-    Ok(())
+    Ok(insert.finish()?)
 }
 
-fn insert(connection: &Connection, ended: &[Ended]) -> Result<(), Error> {
+fn push(insert: &mut Bulk<'_>, ended: &[Ended]) -> Result<(), Error> {
     let (Some(first), Some(last)) = (ended.first(), ended.last()) else { return Ok(()) };
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO proxy_packs (env, paywall, first, last, stories) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?;
-    insert.execute(params![
+    insert.push(params![
         first.env.get(),
         first.paywall,
         Key(first.id.0),
@@ -172,7 +172,7 @@ impl Shelf {
         let values = params![scope.env.get(), paywall, Key(id.0), Key(after(id))];
         let mut rows = select.query(values)?;
         while let Some(row) = rows.next()? {
-            let pack = stories(row, 0)?;
+            let pack = stories(&row, 0)?;
             if let Some(story) = find(pack, id) {
                 (self.paywall, self.pack) = (paywall, pack.to_vec());
                 return Ok(Some(story));
@@ -188,7 +188,7 @@ fn after(id: RequestId) -> Ulid {
 }
 
 fn stories<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r [u8], Error> {
-    Ok(row.get_ref(column)?.as_blob().map_err(rusqlite::Error::from)?)
+    Ok(row.get_ref(column)?.as_blob().map_err(crate::sql::Error::from)?)
 }
 
 /// The newest requests of a page, of those that were shown to it.
@@ -242,14 +242,14 @@ pub(crate) fn page(
          WHERE env = ?1 AND paywall = ?2 AND last <= ?3 AND first < ?4 ORDER BY last DESC",
     )?;
     let (before, upto) = (Key(newest.before.0), Key(after(newest.before)));
-    let mut rows = select.query(params![scope.env.get(), paywall, upto, before])?;
+    let mut rows = select.query_in_pieces(params![scope.env.get(), paywall, upto, before])?;
     while let Some(row) = rows.next()? {
         // Every pack that follows is older still.
-        if newest.is_past(RequestId(row.get::<_, Key>(1)?.0)) {
+        if newest.is_past(RequestId(row.get::<Key>(1)?.0)) {
             break;
         }
         let broken = || Error::corrupt("proxy_packs", row.get(0).unwrap_or(0_i64), "it is broken");
-        newest.add_pack(stories(row, 2)?).ok_or_else(broken)?;
+        newest.add_pack(stories(&row, 2)?).ok_or_else(broken)?;
     }
     Ok(newest.found.into_values().rev().collect())
 }
@@ -321,7 +321,7 @@ mod tests {
             limit in 1..40_u32,
         ) {
             let folder = tempfile::tempdir().unwrap();
-            let database = Database::open(&folder.path().join("a.db"), true).unwrap();
+            let database = Database::open(&crate::Location::file(folder.path().join("a.db")), true).unwrap();
             let connection = database.connect_writer().unwrap();
             let mut all = std::collections::BTreeSet::new();
             for flush in flushes {

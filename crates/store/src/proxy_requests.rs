@@ -1,11 +1,11 @@
 //! Requests of the proxy that are under way or not settled, a row each; and where to find any
 //! request's story, of these or of those that ended (`proxy_packs`).
 
+use crate::sql::{Connection, OptionalExtension, Row, params};
 use domain::id::{RequestId, Ulid};
 use domain::place::EnvNo;
 use domain::proxy::story::{Packed, Status, Story};
 use domain::scope::Scope;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -64,8 +64,8 @@ impl Noted {
 const COLUMNS: &str = "id, paywall, wallet, unsettled, counted, story";
 
 fn from_row(row: &Row<'_>) -> Result<StoredRequest, Error> {
-    let id = RequestId(row.get::<_, Key>(0)?.0);
-    let bytes = row.get_ref(5)?.as_blob().map_err(rusqlite::Error::from)?;
+    let id = RequestId(row.get::<Key>(0)?.0);
+    let bytes = row.get_ref(5)?.as_blob().map_err(crate::sql::Error::from)?;
     let (story, wallet) = (proxy_packs::find(bytes, id), row.get(2)?);
     let corrupt = || Error::corrupt("proxy_requests", wallet, format!("{id} is broken"));
     Ok(StoredRequest {
@@ -95,14 +95,14 @@ fn save_open(connection: &Connection, requests: &[(EnvNo, Noted)]) -> Result<(),
     if requests.is_empty() {
         return Ok(());
     }
-    let mut upsert = connection.prepare_cached(
+    let mut upsert = connection.bulk(
         "INSERT INTO proxy_requests (env, paywall, id, wallet, unsettled, counted, story)
          VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)
          ON CONFLICT (env, paywall, id) DO UPDATE SET unsettled = excluded.unsettled,
             story = excluded.story",
     )?;
     for (env, request) in requests {
-        upsert.execute(params![
+        upsert.push(params![
             env.get(),
             request.paywall,
             Key(request.id.0),
@@ -111,7 +111,7 @@ fn save_open(connection: &Connection, requests: &[(EnvNo, Noted)]) -> Result<(),
             proxy_packs::pack([(request.id, &request.story)]),
         ])?;
     }
-    Ok(())
+    Ok(upsert.finish()?)
 }
 
 /// Of those that ended, the rows of what was known.
@@ -122,11 +122,11 @@ fn delete(connection: &Connection, ended: &[(EnvNo, Noted)]) -> Result<(), Error
         return Ok(());
     }
     let mut delete = connection
-        .prepare_cached("DELETE FROM proxy_requests WHERE env = ?1 AND paywall = ?2 AND id = ?3")?;
+        .bulk("DELETE FROM proxy_requests WHERE env = ?1 AND paywall = ?2 AND id = ?3")?;
     for (env, request) in known {
-        delete.execute(params![env.get(), request.paywall, Key(request.id.0)])?;
+        delete.push(params![env.get(), request.paywall, Key(request.id.0)])?;
     }
-    Ok(())
+    Ok(delete.finish()?)
 }
 
 /// Notes how far an open stream came.

@@ -1,10 +1,10 @@
 //! Signing secrets of receivers: sealed, newest first. The text is never stored.
 
+use crate::sql::params;
 use domain::id::WebhookSecretId;
 use domain::place::ReceiverNo;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::params;
 
 use crate::database::Read;
 use crate::error::Error;
@@ -63,12 +63,12 @@ pub fn live(read: Read<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<Vec<S
     )?;
     let rows = select.query_map(params![scope.env.get(), receiver.0], |row| {
         Ok(Secret {
-            id: WebhookSecretId(row.get::<_, Key>(0)?.0),
+            id: WebhookSecretId(row.get::<Key>(0)?.0),
             kind: row.get(1)?,
             sealed: row.get(2)?,
             suffix: row.get(3)?,
-            created_at: row.get::<_, Millis>(4)?.0,
-            expires_at: row.get::<_, Option<Millis>>(5)?.map(|at| at.0),
+            created_at: row.get::<Millis>(4)?.0,
+            expires_at: row.get::<Option<Millis>>(5)?.map(|at| at.0),
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::sql::{OptionalExtension, Row, params};
 use domain::id::{ReceiverId, Ulid};
 use domain::place::ReceiverNo;
 use domain::scope::Scope;
@@ -13,7 +14,6 @@ use domain::webhook::receiver::{
     EventNaming, OnExhausted, Ordering, PayloadFormat, ReceiverKind, State, StateReason,
 };
 use domain::webhook::schedule::Schedule;
-use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::database::Read;
@@ -172,7 +172,7 @@ pub fn page(
 ) -> Result<Vec<Stored>, Error> {
     let mut select = read.connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM receivers WHERE env = ?1 AND kind = ?2 AND no < ?3
-            AND (?4 IS NULL OR paywall = ?4) AND state <> 'deleted' ORDER BY no DESC LIMIT ?5"
+            AND (paywall = ?4 OR ?4 IS NULL) AND state <> 'deleted' ORDER BY no DESC LIMIT ?5"
     ))?;
     let before = before.map_or(u32::MAX, |no| no.0);
     let rows =
@@ -198,18 +198,18 @@ pub fn count(
 
 type Raw = (Stored, String, String, String);
 
-fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
-    let time = |index| -> rusqlite::Result<Option<Timestamp>> {
-        Ok(row.get::<_, Option<Millis>>(index)?.map(|at| at.0))
+fn raw(row: &Row<'_>) -> crate::sql::Result<Raw> {
+    let time = |index| -> crate::sql::Result<Option<Timestamp>> {
+        Ok(row.get::<Option<Millis>>(index)?.map(|at| at.0))
     };
     let stored = Stored {
         no: ReceiverNo(row.get(0)?),
-        id: ReceiverId(row.get::<_, Key>(1)?.0),
+        id: ReceiverId(row.get::<Key>(1)?.0),
         kind: ReceiverKind::Endpoint,
         paywall: row.get(3)?,
         state: State::Deleted,
         config: blank(),
-        sealed: row.get::<_, Option<Vec<u8>>>(6)?.unwrap_or_default(),
+        sealed: row.get::<Option<Vec<u8>>>(6)?.unwrap_or_default(),
         health: Health {
             failures_in_a_row: row.get(7)?,
             first_failure_at: time(8)?,
@@ -218,8 +218,8 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         },
         version: unsigned(row.get(11)?),
         created_by: row.get(12)?,
-        created_at: row.get::<_, Millis>(13)?.0,
-        updated_at: row.get::<_, Millis>(14)?.0,
+        created_at: row.get::<Millis>(13)?.0,
+        updated_at: row.get::<Millis>(14)?.0,
     };
     Ok((stored, row.get(2)?, row.get(4)?, row.get(5)?))
 }

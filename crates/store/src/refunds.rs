@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::sql::{OptionalExtension, params};
 use domain::amount::Amount;
 use domain::id::RequestId;
 use domain::place::Place;
 use domain::scope::Scope;
-use rusqlite::{OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -35,7 +35,7 @@ pub fn totals(
     if charge.env() != scope.env {
         return Ok((Amount::ZERO, Amount::ZERO));
     }
-    let newest = |column: &str, filter: &str, key: &[&dyn rusqlite::ToSql]| {
+    let newest = |column: &str, filter: &str, key: &[&dyn crate::sql::ToSql]| {
         let mut select = read.connection.prepare_cached(&format!(
             "SELECT {column} FROM refunds WHERE charge = ?1{filter} ORDER BY entry DESC LIMIT 1"
         ))?;
@@ -44,7 +44,7 @@ pub fn totals(
     };
     let of_charge = newest("total", "", &[&charge.raw()])?;
     let Some(request) = request else { return Ok((of_charge, Amount::ZERO)) };
-    let key: [&dyn rusqlite::ToSql; 2] = [&charge.raw(), &Key(request.0)];
+    let key: [&dyn crate::sql::ToSql; 2] = [&charge.raw(), &Key(request.0)];
     Ok((of_charge, newest("request_total", " AND request = ?2", &key)?))
 }
 
@@ -83,8 +83,8 @@ pub fn page(
         Ok(Refund {
             charge,
             entry: Place::from_raw(row.get(0)?),
-            request: row.get::<_, Option<Key>>(1)?.map(|key| RequestId(key.0)),
-            credits: row.get::<_, Money>(2)?.0,
+            request: row.get::<Option<Key>>(1)?.map(|key| RequestId(key.0)),
+            credits: row.get::<Money>(2)?.0,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -101,8 +101,8 @@ pub fn sums(read: Read<'_>, scope: &Scope) -> Result<BTreeMap<Place, (Amount, Am
     let mut sums: BTreeMap<Place, (Amount, Amount)> = BTreeMap::new();
     while let Some(row) = rows.next()? {
         let sum = sums.entry(Place::from_raw(row.get(0)?)).or_default();
-        sum.0 += row.get::<_, Money>(1)?.0;
-        sum.1 = row.get::<_, Money>(2)?.0;
+        sum.0 += row.get::<Money>(1)?.0;
+        sum.1 = row.get::<Money>(2)?.0;
     }
     Ok(sums)
 }

@@ -1,9 +1,9 @@
 //! First answers of idempotent requests, byte for byte, for those that are no entry themselves.
 
+use crate::sql::{OptionalExtension, params};
 use domain::ledger::entry::KeyUse;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -53,7 +53,7 @@ pub fn insert_for_a_time(
     (at, due): (Timestamp, Timestamp),
 ) -> Result<i64, Error> {
     let no = insert(write, scope, reply, at)?;
-    timers::arm(write.connection, scope.env, timers::REPLY, no, due)?;
+    timers::arm(write.connection, [(scope.env, timers::REPLY, no, due)])?;
     Ok(no)
 }
 
@@ -61,8 +61,8 @@ pub fn insert_for_a_time(
 pub fn empty(write: Write<'_>, scope: &Scope, no: i64) -> Result<(), Error> {
     write
         .connection
-        .prepare_cached("UPDATE replies SET body = x'' WHERE env = ?1 AND no = ?2")?
-        .execute(params![scope.env.get(), no])?;
+        .prepare_cached("UPDATE replies SET body = ?3 WHERE env = ?1 AND no = ?2")?
+        .execute(params![scope.env.get(), no, Vec::<u8>::new()])?;
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! Settings of an environment: a JSON value under a name. What a value may be is the domain's.
 
+use crate::sql::{OptionalExtension, params};
 use domain::id::SettingId;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
 
 use crate::database::Read;
@@ -30,11 +30,11 @@ pub fn find(read: Read<'_>, scope: &Scope, name: &str) -> Result<Option<StoredSe
     let found = select.query_row(params![scope.env.get(), name], |row| {
         let body: String = row.get(1)?;
         Ok(StoredSetting {
-            id: SettingId(row.get::<_, Key>(0)?.0),
+            id: SettingId(row.get::<Key>(0)?.0),
             value: serde_json::from_str(&body).unwrap_or_default(),
-            created_at: row.get::<_, Millis>(2)?.0,
+            created_at: row.get::<Millis>(2)?.0,
             created_by: row.get(3)?,
-            updated_at: row.get::<_, Millis>(4)?.0,
+            updated_at: row.get::<Millis>(4)?.0,
             updated_by: row.get(5)?,
         })
     });

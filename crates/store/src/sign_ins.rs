@@ -4,11 +4,11 @@
 //! These rows stand above environments, as people do: a session names its environment, and is found
 //! only where that belongs to its person's tenant.
 
+use crate::sql::{OptionalExtension, params};
 use domain::id::{EnvironmentId, TenantId, UserId};
 use domain::place::EnvNo;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -76,14 +76,14 @@ pub fn find_login(read: Read<'_>, email: &str) -> Result<Option<Login>, Error> {
     )?;
     let found = select.query_row([email], |row| {
         Ok(Login {
-            user: UserId(row.get::<_, Key>(0)?.0),
+            user: UserId(row.get::<Key>(0)?.0),
             hash: row.get(1)?,
             failures: row.get(2)?,
-            locked_until: row.get::<_, Option<Millis>>(3)?.map(|at| at.0),
+            locked_until: row.get::<Option<Millis>>(3)?.map(|at| at.0),
             scope: Scope {
                 env: EnvNo::new(row.get(4)?),
-                environment: EnvironmentId(row.get::<_, Key>(5)?.0),
-                tenant: TenantId(row.get::<_, Key>(6)?.0),
+                environment: EnvironmentId(row.get::<Key>(5)?.0),
+                tenant: TenantId(row.get::<Key>(6)?.0),
                 live: row.get(7)?,
             },
         })
@@ -147,17 +147,17 @@ pub fn find_session(read: Read<'_>, hash: &[u8; 32]) -> Result<Option<Session>, 
     )?;
     let found = select.query_row([hash], |row| {
         Ok(Session {
-            user: UserId(row.get::<_, Key>(0)?.0),
+            user: UserId(row.get::<Key>(0)?.0),
             scope: Scope {
                 env: EnvNo::new(row.get(1)?),
-                environment: EnvironmentId(row.get::<_, Key>(2)?.0),
-                tenant: TenantId(row.get::<_, Key>(3)?.0),
+                environment: EnvironmentId(row.get::<Key>(2)?.0),
+                tenant: TenantId(row.get::<Key>(3)?.0),
                 live: row.get(4)?,
             },
-            created_at: row.get::<_, Millis>(5)?.0,
-            seen_at: row.get::<_, Millis>(6)?.0,
-            expires_at: row.get::<_, Millis>(7)?.0,
-            tenant_suspended: row.get::<_, String>(8)? == "suspended",
+            created_at: row.get::<Millis>(5)?.0,
+            seen_at: row.get::<Millis>(6)?.0,
+            expires_at: row.get::<Millis>(7)?.0,
+            tenant_suspended: row.get::<String>(8)? == "suspended",
         })
     });
     Ok(found.optional()?)
@@ -240,9 +240,9 @@ pub fn find_link(read: Read<'_>, hash: &[u8; 32]) -> Result<Option<Link>, Error>
         .prepare_cached("SELECT user_id, expires_at, used_at FROM sign_in_links WHERE hash = ?1")?;
     let found = select.query_row([hash], |row| {
         Ok(Link {
-            user: row.get::<_, Option<Key>>(0)?.map(|key| UserId(key.0)),
-            expires_at: row.get::<_, Millis>(1)?.0,
-            used_at: row.get::<_, Option<Millis>>(2)?.map(|at| at.0),
+            user: row.get::<Option<Key>>(0)?.map(|key| UserId(key.0)),
+            expires_at: row.get::<Millis>(1)?.0,
+            used_at: row.get::<Option<Millis>>(2)?.map(|at| at.0),
         })
     });
     Ok(found.optional()?)
@@ -270,8 +270,8 @@ pub fn scope_of(read: Read<'_>, user: UserId) -> Result<Option<Scope>, Error> {
     let found = select.query_row([Key(user.0)], |row| {
         Ok(Scope {
             env: EnvNo::new(row.get(0)?),
-            environment: EnvironmentId(row.get::<_, Key>(1)?.0),
-            tenant: TenantId(row.get::<_, Key>(2)?.0),
+            environment: EnvironmentId(row.get::<Key>(1)?.0),
+            tenant: TenantId(row.get::<Key>(2)?.0),
             live: row.get(3)?,
         })
     });

@@ -24,8 +24,9 @@ pub(crate) struct Unsynced {
 }
 
 pub(crate) struct Syncer {
-    /// The write-ahead log; the same file for as long as a connection is open.
-    pub(crate) wal: File,
+    /// The write-ahead log; the same file for as long as a connection is open. None where a server
+    /// puts its commits on disk before it answers.
+    pub(crate) wal: Option<File>,
     pub(crate) on_commit: OnCommit,
     /// The disk refused a sync, so nobody knows what it holds: nothing is promised any more.
     pub(crate) broken: Arc<AtomicBool>,
@@ -36,7 +37,7 @@ impl Syncer {
     pub(crate) fn run(&self, waiting: &Receiver<Unsynced>) {
         while let Ok(first) = waiting.recv() {
             let batches: Vec<Unsynced> = std::iter::once(first).chain(waiting.try_iter()).collect();
-            match self.wal.sync_data() {
+            match self.wal.as_ref().map_or(Ok(()), File::sync_data) {
                 Ok(()) if !self.broken.load(Ordering::Acquire) => self.answer(batches),
                 Ok(()) => self.refuse(batches),
                 Err(error) => {

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::sql::{OptionalExtension, params};
 use domain::amount::Amount;
 use domain::ledger::entry::{Details, LedgerAccount, Status};
 use domain::place::{EnvNo, Place};
 use domain::proxy::story::Story;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -126,7 +126,7 @@ fn read_entries(read: Read<'_>, env: EnvNo, batch: &mut Batch, limit: i64) -> Re
         batch.upto = row.get(0)?;
         batch.rows += 1;
         let when = (env.get(), row.get(1)?);
-        if row.get::<_, i64>(4)? == failed {
+        if row.get::<i64>(4)? == failed {
             let details: Option<String> = row.get(8)?;
             let details: Details =
                 details.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
@@ -137,9 +137,9 @@ fn read_entries(read: Read<'_>, env: EnvNo, batch: &mut Batch, limit: i64) -> Re
         let account = |column| {
             Ok::<_, Error>(LedgerAccount::from_code(row.get(column)?).map_or("?", |one| one.name()))
         };
-        let label = format!("{}>{} {}", account(2)?, account(3)?, row.get::<_, String>(7)?);
-        let credits = row.get::<_, Money>(5)?.0;
-        let amount = row.get::<_, Option<Money>>(6)?.map_or(credits, |amount| amount.0);
+        let label = format!("{}>{} {}", account(2)?, account(3)?, row.get::<String>(7)?);
+        let credits = row.get::<Money>(5)?.0;
+        let amount = row.get::<Option<Money>>(6)?.map_or(credits, |amount| amount.0);
         batch.add(when, "moved", &label, Sum { count: 1, credits, amount });
     }
     Ok(())
@@ -226,7 +226,7 @@ fn add(
          WHERE env = ?1 AND span = ?2 AND at = ?3 AND name = ?4 AND label = ?5",
     )?;
     let before = select.query_row(params![env, span, at, name, label], |row| {
-        let money = |column| row.get::<_, Money>(column).map(|money| money.0);
+        let money = |column| row.get::<Money>(column).map(|money| money.0);
         Ok(Sum { count: row.get(0)?, credits: money(1)?, amount: money(2)? })
     });
     let before = before.optional()?.unwrap_or_default();
@@ -270,8 +270,8 @@ pub fn list(
             label: row.get(2)?,
             sum: Sum {
                 count: row.get(3)?,
-                credits: row.get::<_, Money>(4)?.0,
-                amount: row.get::<_, Money>(5)?.0,
+                credits: row.get::<Money>(4)?.0,
+                amount: row.get::<Money>(5)?.0,
             },
         })
     })?;

@@ -1,10 +1,10 @@
 //! Tenants and their environments. Their rows are above a scope.
 
+use crate::sql::{OptionalExtension, Row, params};
 use domain::id::{EnvironmentId, TenantId};
 use domain::place::EnvNo;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::database::Read;
@@ -74,8 +74,8 @@ pub fn find(read: Read<'_>, scope: &Scope) -> Result<Option<Tenant>, Error> {
             name: row.get(0)?,
             status: row.get(1)?,
             profile: serde_json::from_str(&body).unwrap_or_default(),
-            created_at: row.get::<_, Millis>(3)?.0,
-            updated_at: row.get::<_, Millis>(4)?.0,
+            created_at: row.get::<Millis>(3)?.0,
+            updated_at: row.get::<Millis>(4)?.0,
         })
     });
     Ok(found.optional()?)
@@ -154,18 +154,18 @@ pub fn set_clock(write: Write<'_>, scope: &Scope, clock: Option<&str>) -> Result
     Ok(())
 }
 
-fn row(row: &Row<'_>) -> rusqlite::Result<Environment> {
+fn row(row: &Row<'_>) -> crate::sql::Result<Environment> {
     Ok(Environment {
         scope: Scope {
             env: EnvNo::new(row.get(0)?),
-            environment: EnvironmentId(row.get::<_, Key>(1)?.0),
-            tenant: TenantId(row.get::<_, Key>(2)?.0),
+            environment: EnvironmentId(row.get::<Key>(1)?.0),
+            tenant: TenantId(row.get::<Key>(2)?.0),
             live: row.get(3)?,
         },
         name: row.get(4)?,
         clock: row.get(5)?,
-        created_at: row.get::<_, Millis>(6)?.0,
-        updated_at: row.get::<_, Millis>(7)?.0,
+        created_at: row.get::<Millis>(6)?.0,
+        updated_at: row.get::<Millis>(7)?.0,
         created_by: row.get(8)?,
     })
 }

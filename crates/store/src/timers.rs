@@ -1,8 +1,8 @@
 //! What falls due by itself: rows with a time, which the engine turns into commands.
 
+use crate::sql::{Connection, OptionalExtension, params};
 use domain::place::EnvNo;
 use domain::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -31,7 +31,7 @@ pub fn due(read: Read<'_>, env: EnvNo, now: Timestamp, limit: u32) -> Result<Vec
          LIMIT ?3",
     )?;
     let rows = select.query_map(params![env.get(), Millis(now), limit], |row| {
-        Ok(Timer { kind: row.get(0)?, reference: row.get(1)?, due: row.get::<_, Millis>(2)?.0 })
+        Ok(Timer { kind: row.get(0)?, reference: row.get(1)?, due: row.get::<Millis>(2)?.0 })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -56,33 +56,36 @@ pub(crate) fn of_wallet(
     Ok(due.map(|due| due.0))
 }
 
-pub(crate) fn rearm_wallet(
+/// Moves the rows of different wallets.
+pub(crate) fn rearm_wallets(
     connection: &Connection,
-    env: EnvNo,
-    wallet: i64,
-    due: Option<Timestamp>,
+    moved: &[(EnvNo, i64, Option<Timestamp>)],
 ) -> Result<(), Error> {
-    let mut delete = connection
-        .prepare_cached("DELETE FROM timers WHERE env = ?1 AND kind = 'wallet' AND ref = ?2")?;
-    delete.execute([i64::from(env.get()), wallet])?;
-    match due {
-        Some(due) => arm(connection, env, WALLET, wallet, due),
-        None => Ok(()),
+    if moved.is_empty() {
+        return Ok(());
     }
+    let mut delete =
+        connection.bulk("DELETE FROM timers WHERE env = ?1 AND kind = 'wallet' AND ref = ?2")?;
+    for (env, wallet, _) in moved {
+        delete.push([i64::from(env.get()), *wallet])?;
+    }
+    delete.finish()?;
+    let due = moved.iter().filter_map(|(env, wallet, due)| Some((*env, WALLET, *wallet, (*due)?)));
+    arm(connection, due)
 }
 
+/// Environment, kind, reference and time of each.
 pub(crate) fn arm(
     connection: &Connection,
-    env: EnvNo,
-    kind: &str,
-    reference: i64,
-    due: Timestamp,
+    timers: impl IntoIterator<Item = (EnvNo, &'static str, i64, Timestamp)>,
 ) -> Result<(), Error> {
-    let mut insert = connection.prepare_cached(
+    let mut insert = connection.bulk(
         "INSERT INTO timers (env, kind, ref, due) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
     )?;
-    insert.execute(params![env.get(), kind, reference, Millis(due)])?;
-    Ok(())
+    for (env, kind, reference, due) in timers {
+        insert.push(params![env.get(), kind, reference, Millis(due)])?;
+    }
+    Ok(insert.finish()?)
 }
 
 /// Removes a row that was acted on. A wallet's own row is moved by its account.

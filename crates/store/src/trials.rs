@@ -1,8 +1,8 @@
 //! Trial credit that was given: one row for each customer of a paywall that got some.
 
+use crate::sql::{OptionalExtension, params};
 use domain::amount::Amount;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;

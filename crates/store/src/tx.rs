@@ -4,6 +4,7 @@
 //! log is buffered and written before anything is read or written beside it, so a command always
 //! sees what came before it.
 
+use crate::sql::Connection;
 use domain::event::Event;
 use domain::id::{CustomerId, PaywallId, Ulid};
 use domain::ledger::log::Telling;
@@ -13,7 +14,6 @@ use domain::proxy::chapter::Line;
 use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
-use rusqlite::Connection;
 
 use crate::account_log::Overlay;
 use crate::accounts::{self, State};
@@ -160,7 +160,8 @@ impl Tx<'_> {
     /// Forgets the account of `wallet`, because its settings or its customer changed beside it.
     pub fn reload_account(&mut self, wallet: i64) -> Result<(), Error> {
         self.write()?;
-        self.desk.slots.remove(&wallet);
+        self.desk.touch(self.scope.env, Some(wallet));
+        self.desk.forget_account(wallet);
         Ok(())
     }
 

@@ -1,15 +1,15 @@
-//! Our types as SQLite stores them.
+//! Our types as the databases store them.
 //!
-//! Money is an INTEGER of nanos where it fits 64 bits (all but absurd sums), else a BLOB of 16
-//! bytes, big-endian with the sign bit flipped, so that every digit and the order are kept. Ids are
-//! BLOBs of 16 bytes in creation order.
+//! Money is whole nanos. In SQLite they are an INTEGER where they fit 64 bits (all but absurd
+//! sums), else a BLOB of 16 bytes, big-endian with the sign bit flipped, so that every digit and
+//! the order are kept; in PostgreSQL they are a NUMERIC. Ids are 16 bytes in creation order.
 
+use crate::sql::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use domain::amount::Amount;
 use domain::id::Ulid;
 use domain::ledger::entry::Taken;
 use domain::place::Place;
 use domain::time::Timestamp;
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 /// An amount as a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl ToSql for Money {
         let nanos = self.0.nanos();
         Ok(match i64::try_from(nanos) {
             Ok(small) => small.into(),
-            Err(_) => (nanos.cast_unsigned() ^ SIGN).to_be_bytes().to_vec().into(),
+            Err(_) => wide_bytes(nanos).to_vec().into(),
         })
     }
 }
@@ -32,13 +32,22 @@ impl FromSql for Money {
         match value {
             ValueRef::Integer(nanos) => Ok(Money(Amount::from_nanos(i128::from(nanos)))),
             ValueRef::Blob(bytes) => {
-                let bytes: [u8; 16] = bytes.try_into().map_err(|_| FromSqlError::InvalidType)?;
-                let nanos = (u128::from_be_bytes(bytes) ^ SIGN).cast_signed();
+                let nanos = wide_number(bytes).ok_or(FromSqlError::InvalidType)?;
                 Ok(Money(Amount::from_nanos(nanos)))
             }
             _ => Err(FromSqlError::InvalidType),
         }
     }
+}
+
+/// A number of up to 128 bits as bytes in its order.
+pub(crate) fn wide_bytes(number: i128) -> [u8; 16] {
+    (number.cast_unsigned() ^ SIGN).to_be_bytes()
+}
+
+pub(crate) fn wide_number(bytes: &[u8]) -> Option<i128> {
+    let bytes: [u8; 16] = bytes.try_into().ok()?;
+    Some((u128::from_be_bytes(bytes) ^ SIGN).cast_signed())
 }
 
 /// An id's 16 bytes as a column.

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::sql::{Row, Rows, params};
 use domain::ledger::Record;
 use domain::place::{EnvNo, Place, ReceiverNo, TEST_POSITIONS};
 use domain::scope::Scope;
 use domain::time::Timestamp;
 use domain::wallet::Wallet;
-use rusqlite::{Row, Rows, params};
 
 use crate::database::Read;
 use crate::deliveries::{self, Routing};
@@ -37,18 +37,19 @@ pub(crate) fn walk_between<E: From<Error>>(
     (first, last): (i64, i64),
     mut take: impl FnMut(Item) -> Result<(), E>,
 ) -> Result<(), E> {
-    let select = |sql: &str| read.connection.prepare(sql).map_err(Error::from);
-    let mut entries = select(&format!(
+    let text = format!(
         "SELECT {} FROM entries WHERE place BETWEEN ?1 AND ?2 ORDER BY place",
         entries::columns()
-    ))?;
+    );
+    let select = |sql| read.connection.prepare_cached(sql).map_err(Error::from);
+    let mut entries = select(&text)?;
     let mut events = select(events::OWN_BETWEEN)?;
     let mut chapters = select(chapters::BETWEEN)?;
     let range = [first, last];
     let mut sources = [
-        Source::open(entries.query(range).map_err(Error::from)?, entry)?,
-        Source::open(events.query(range).map_err(Error::from)?, own)?,
-        Source::open(chapters.query(range).map_err(Error::from)?, chapter)?,
+        Source::open(entries.query_in_pieces(range).map_err(Error::from)?, entry)?,
+        Source::open(events.query_in_pieces(range).map_err(Error::from)?, own)?,
+        Source::open(chapters.query_in_pieces(range).map_err(Error::from)?, chapter)?,
     ];
     loop {
         let waiting = sources.iter_mut().filter(|source| source.next.is_some());
@@ -63,14 +64,14 @@ pub(crate) fn walk_between<E: From<Error>>(
 /// One table of the log, and its row that comes next.
 struct Source<'s> {
     rows: Rows<'s>,
-    parse: fn(&Row<'_>) -> rusqlite::Result<Record>,
+    parse: fn(&Row<'_>) -> crate::sql::Result<Record>,
     next: Option<Item>,
 }
 
 impl<'s> Source<'s> {
     fn open(
         rows: Rows<'s>,
-        parse: fn(&Row<'_>) -> rusqlite::Result<Record>,
+        parse: fn(&Row<'_>) -> crate::sql::Result<Record>,
     ) -> Result<Source<'s>, Error> {
         let mut source = Source { rows, parse, next: None };
         source.advance()?;
@@ -83,19 +84,19 @@ impl<'s> Source<'s> {
             let place = Place::from_raw(row.get(0)?);
             Ok((place, (self.parse)(row).map_err(|problem| problem.to_string())))
         };
-        Ok(std::mem::replace(&mut self.next, row.map(parse).transpose()?))
+        Ok(std::mem::replace(&mut self.next, row.as_ref().map(parse).transpose()?))
     }
 }
 
-fn chapter(row: &Row<'_>) -> rusqlite::Result<Record> {
+fn chapter(row: &Row<'_>) -> crate::sql::Result<Record> {
     chapters::from_row(row).map(|(chapter, _)| Record::Chapter(Box::new(chapter)))
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<Record> {
+fn entry(row: &Row<'_>) -> crate::sql::Result<Record> {
     entries::from_row(row).map(|entry| Record::Entry(Box::new(entry)))
 }
 
-fn own(row: &Row<'_>) -> rusqlite::Result<Record> {
+fn own(row: &Row<'_>) -> crate::sql::Result<Record> {
     events::own_event(row).map(|recorded| Record::Event(Box::new(recorded.event)))
 }
 
@@ -206,7 +207,7 @@ pub fn out_of_order(
             FROM deliveries
             WHERE env = ?1 AND class <> 'replay' AND order_key <> '' AND place & ?3 = 0
                 AND receiver IN (SELECT no FROM receivers WHERE env = ?1
-                    AND json_extract(body, '$.ordering') = 'subject'))
+                    AND json_extract(body, '$.ordering') = 'subject')) AS tried
          WHERE delivered_at < before ORDER BY place LIMIT ?4",
     )?;
     let test = i64::try_from(TEST_POSITIONS).unwrap_or(i64::MAX);

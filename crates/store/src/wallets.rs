@@ -1,10 +1,10 @@
 //! Wallets: the row that is searched, and the versions that entries name. Balances are in
 //! `accounts`.
 
+use crate::sql::{OptionalExtension, params};
 use domain::id::{CustomerId, PaywallId, WalletId};
 use domain::scope::Scope;
 use domain::wallet::{Wallet, WalletStatus};
-use rusqlite::{OptionalExtension, params};
 
 use crate::database::Read;
 use crate::error::Error;
@@ -132,7 +132,7 @@ pub fn first_open(read: Read<'_>, scope: &Scope, customer: i64) -> Result<Option
     )?;
     let closed = WalletStatus::Closed.name();
     let id = select.query_row(params![scope.env.get(), customer, closed], |row| {
-        row.get::<_, Key>(0).map(|key| WalletId(key.0))
+        row.get::<Key>(0).map(|key| WalletId(key.0))
     });
     Ok(id.optional()?)
 }

@@ -57,7 +57,8 @@ struct Process {
 
 impl Process {
     async fn start(folder: &TempDir) -> Process {
-        let database = store::Database::open(&folder.path().join("farebox.db"), true).unwrap();
+        let location = crate::ground::location(&folder.path().join("farebox.db"));
+        let database = store::Database::open(&location, true).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let settings = Settings {

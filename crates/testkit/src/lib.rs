@@ -10,6 +10,7 @@
 
 pub mod app;
 pub mod document;
+pub mod ground;
 pub mod world;
 
 pub use rusqlite;

@@ -27,7 +27,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
 /// Crates of others that would break what a crate of ours promises.
 const FOREIGN: [(&str, &[&str]); 5] = [
     ("domain", &["tokio", "rusqlite", "axum", "hyper", "http", "reqwest", "getrandom", "tracing"]),
-    ("store", &["tokio", "axum", "hyper", "http", "reqwest", "getrandom"]),
+    ("store", &["axum", "hyper", "http", "reqwest", "getrandom"]),
     ("engine", &["rusqlite", "axum", "hyper", "http", "reqwest"]),
     ("fakes", &["rusqlite"]),
     ("server", &["rusqlite", "getrandom"]),

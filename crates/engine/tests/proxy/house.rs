@@ -25,7 +25,8 @@ pub struct House {
 }
 
 pub fn start(folder: &tempfile::TempDir, seed: u64) -> Arc<Engine> {
-    let database = store::Database::open(&folder.path().join("farebox.db"), true).unwrap();
+    let location = testkit::ground::location(&folder.path().join("farebox.db"));
+    let database = store::Database::open(&location, true).unwrap();
     let settings = Settings {
         seal: Seal::none(),
         random: Random::seeded(seed),

@@ -20,8 +20,8 @@ pub struct Args {
 
 pub fn run(context: &Context, args: &Args) -> Result<(), Failure> {
     let config = &context.config;
-    if !config.database.exists() {
-        let path = config.database.display();
+    if let Some(path) = config.database.path().filter(|path| !path.exists()) {
+        let path = path.display();
         return Err(Failure::Usage(format!("there is no database at {path}; see --data-dir")));
     }
     open_database(config, false)?.backup(&args.file)?;

@@ -70,8 +70,8 @@ fn print(json: bool, checks: &[Check]) -> Result<(), Failure> {
 }
 
 fn database(config: &Config) -> Check {
-    let path = config.database.display();
-    if !config.database.exists() {
+    if let Some(path) = config.database.path().filter(|path| !path.exists()) {
+        let path = path.display();
         return doubtful("database", format!("{path} does not exist yet; the start makes it"));
     }
     match store::Database::migrations_of(&config.database) {

@@ -39,6 +39,6 @@ pub fn run(context: &Context, args: &Args) -> Result<(), Failure> {
 fn migrated(context: &Context) -> Result<Vec<(&'static str, bool)>, Failure> {
     let config = &context.config;
     let waits = store::Database::migrations_of(&config.database)?.iter().any(|(_, done)| !done);
-    let _lock = waits.then(|| take_lock(config)).transpose()?;
+    let _lock = waits.then(|| take_lock(config)).transpose()?.flatten();
     Ok(open_database(config, true)?.migrations()?)
 }

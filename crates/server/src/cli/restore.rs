@@ -20,7 +20,10 @@ pub struct Args {
 }
 
 pub fn run(context: &Context, args: &Args) -> Result<(), Failure> {
-    let target = &context.config.database;
+    let Some(target) = context.config.database.path() else {
+        let message = "a server's database is restored with its own tools, such as pg_restore";
+        return Err(Failure::Usage(message.into()));
+    };
     if !args.file.is_file() {
         return Err(Failure::Usage(format!("there is no file {}", args.file.display())));
     }

@@ -1,9 +1,10 @@
 //! Texts of settings as types. Whatever cannot be read names its key and what would be right.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ipnet::IpNet;
+use store::Location;
 use url::Url;
 
 use super::{ConfigError, LogFormat};
@@ -37,13 +38,14 @@ pub fn base_url(key: &str, text: &str) -> Result<String, ConfigError> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// The file of the embedded database.
-pub fn database(key: &str, text: Option<&str>, data_dir: &Path) -> Result<PathBuf, ConfigError> {
-    let Some(text) = text else { return Ok(data_dir.join("farebox.db")) };
-    let right = "sqlite:// and a path; other databases are not built yet";
+/// The embedded database's file, or a server's URL.
+pub fn database(key: &str, text: Option<&str>, data_dir: &Path) -> Result<Location, ConfigError> {
+    let Some(text) = text else { return Ok(Location::file(data_dir.join("farebox.db"))) };
+    let is_server = ["postgres://", "postgresql://"].iter().any(|start| text.starts_with(start));
     match text.strip_prefix("sqlite://") {
-        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
-        _ => Err(bad(key, text, right)),
+        Some(path) if !path.is_empty() => Ok(Location::file(path)),
+        None if is_server => Ok(Location::Server(text.to_owned())),
+        _ => Err(bad(key, text, "sqlite:// and a path, or postgres:// and a server")),
     }
 }
 

@@ -16,6 +16,8 @@ use serde_json::Value;
 use store::keys::StoredKey;
 use store::paywalls::Stored as StoredPaywall;
 
+mod nul;
+
 use super::route::Surface;
 
 /// Longest text of an idempotency key.
@@ -63,7 +65,18 @@ impl Call {
     /// An id or name from the path. What is not of its kind is not there.
     pub fn path<T: FromStr>(&self, name: &str, what: &str) -> Result<T, Error> {
         let text = self.path.get(name).ok_or_else(|| Error::not_found(what))?;
+        if text.contains('\0') {
+            return Err(Error::not_found(what));
+        }
         text.parse().map_err(|_| Error::not_found(what))
+    }
+
+    /// Refuses a query with a character that no text of ours has, so none is searched for.
+    pub fn checked(self) -> Result<Call, Error> {
+        if self.query.contains("%00") {
+            return Err(Error::invalid("query", "the character U+0000 stands in no text"));
+        }
+        Ok(self)
     }
 
     /// The query as a type; the message names the parameter.
@@ -123,6 +136,9 @@ impl Call {
             Error::invalid(field, error.into_inner().to_string())
         })?;
         reader.end().map_err(|error| Error::invalid("body", error.to_string()))?;
+        if let Some(field) = nul::field(bytes) {
+            return Err(Error::invalid(field, "the character U+0000 cannot be stored"));
+        }
         Ok(parsed)
     }
 

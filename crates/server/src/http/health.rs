@@ -1,5 +1,7 @@
 //! `/livez`, `/readyz`, `/health`, `/metrics`: no key, and no tenant's data.
 
+use std::path::Path;
+
 use axum::http::{Method, StatusCode};
 use domain::webhook::schedule::Outcome;
 use engine::Error;
@@ -84,11 +86,15 @@ async fn health(app: App, _: Call) -> Result<Answer, Error> {
     }))
 }
 
+fn size_of(file: &Path) -> u64 {
+    std::fs::metadata(file).map_or(0, |file| file.len())
+}
+
 async fn metrics(app: App, _: Call) -> Result<Answer, Error> {
     let found = app.engine.read(|read| Ok(store::gauges::load(read)?)).await?;
     let now = app.engine.real_now();
     let pending = found.oldest_pending.map_or(0, |at| (now.millis() - at.millis()).max(0) / 1_000);
-    let size = std::fs::metadata(app.engine.database().path()).map_or(0, |file| file.len());
+    let size = app.engine.database().path().map_or(0, size_of);
     let mut counted = attempts(&app);
     let violations = "farebox_invariant_violations_total";
     let broken = app.engine.broken_counts().into_iter();

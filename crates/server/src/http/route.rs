@@ -255,7 +255,7 @@ async fn handle(
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let call =
         Call { request: id, caller, scope, headers: parts.headers, body, route: name, path, query };
-    let answer = (route.handler)(app.clone(), call).await;
+    let answer = (route.handler)(app.clone(), call.checked()?).await;
     if route.method == Method::GET {
         app.engine.durable().await;
     }

@@ -49,7 +49,8 @@ async fn database(visit: &Visit) -> Result<Markup, Error> {
             Ok((store::events::head(read, &scope)?, stopped.len()))
         })
         .await?;
-    let size = std::fs::metadata(engine.database().path()).map_or(0, |file| file.len());
+    let file = engine.database().path().and_then(|path| std::fs::metadata(path).ok());
+    let size = file.map_or(0, |file| file.len());
     let ready = match engine.check_writable().await {
         Ok(()) => parts::badge("ok"),
         Err(error) => html! { (parts::badge("error")) " " (mishap::words(&error)) },

@@ -28,7 +28,7 @@ async fn two_users() -> (TestApp, String) {
 
 /// Runs a statement in the file, as nobody should.
 fn tamper(app: &TestApp, sql: &str) {
-    let beside = Connection::open(app.engine.database().path()).unwrap();
+    let beside = Connection::open(app.engine.database().path().unwrap()).unwrap();
     assert!(beside.execute(sql, []).unwrap() > 0, "{sql}");
 }
 

@@ -43,9 +43,9 @@ async fn a_repeated_creation_shows_the_same_key_and_its_text_is_not_kept() {
     assert_eq!((status, headers["idempotent-replayed"].to_str().unwrap()), (201, "true"));
     assert_eq!(first, again);
     let clear = text(&first["api_key"]);
-    let file = std::fs::read(app.engine.database().path()).unwrap();
-    let wal = std::fs::read(app.engine.database().path().with_extension("db-wal")).unwrap();
-    for bytes in [file, wal] {
+    let Some(path) = app.engine.database().path() else { return };
+    let (file, wal) = (std::fs::read(path), std::fs::read(path.with_extension("db-wal")));
+    for bytes in [file.unwrap(), wal.unwrap()] {
         assert!(!bytes.windows(clear.len()).any(|part| part == clear.as_bytes()));
     }
 }

@@ -47,12 +47,15 @@ async fn one_changed_byte_in_an_entry_is_named() {
     some_money(&app).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("copy.db");
+    if app.engine.database().path().is_none() {
+        return;
+    }
     app.engine.database().backup(&path).unwrap();
     let mut bytes = std::fs::read(&path).unwrap();
     let place = bytes.windows(MARK.len()).position(|part| part == MARK.as_bytes()).unwrap();
     bytes[place] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let database = store::Database::open(&path, false).unwrap();
+    let database = store::Database::open(&store::Location::file(path), false).unwrap();
     let summaries = verify::database(&database, &mut |_| {}).unwrap();
     let summary = summaries.iter().find(|summary| summary.entries > 0).unwrap();
     assert!(!summary.balanced);

@@ -523,7 +523,7 @@ async fn what_a_crash_leaves_open_is_sent_by_the_next_start_under_the_same_id() 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("farebox.db");
     let open = || {
-        let database = store::Database::open(&path, true).unwrap();
+        let database = store::Database::open(&testkit::ground::location(&path), true).unwrap();
         let settings = engine::Settings {
             seal: engine::seal::Seal::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
                 .unwrap(),

@@ -1,12 +1,12 @@
 //! What a wallet's row holds, and the same in the bytes of the account log.
 
+use crate::sql::{Bulk, Connection, OptionalExtension, params};
 use domain::amount::Amount;
 use domain::ledger::Account;
 use domain::packed::{
     pull, pull_maybe, pull_slice, pull_text, push, push_maybe, push_slice, push_text, small,
 };
 use domain::place::Place;
-use rusqlite::{Connection, OptionalExtension, params};
 
 use super::packed;
 use super::{LOTS_IN_ROW_MAX, write_machine, write_topups};
@@ -92,13 +92,13 @@ pub(crate) fn read_row(connection: &Connection, wallet: i64) -> Result<Option<St
     )?;
     let found = select.query_row([wallet], |row| {
         Ok(State {
-            credits: row.get::<_, Money>(0)?.0,
-            held: row.get::<_, Money>(1)?.0,
+            credits: row.get::<Money>(0)?.0,
+            held: row.get::<Money>(1)?.0,
             sequence: unsigned(row.get(2)?),
             entries: unsigned(row.get(3)?),
-            last: row.get::<_, Option<i64>>(4)?.map(Place::from_raw),
+            last: row.get::<Option<i64>>(4)?.map(Place::from_raw),
             machines: row.get(5)?,
-            percent_base: row.get::<_, Option<Money>>(6)?.map(|money| money.0),
+            percent_base: row.get::<Option<Money>>(6)?.map(|money| money.0),
             topups: row.get(7)?,
             stopped: row.get(8)?,
             lots: row.get(9)?,
@@ -107,17 +107,31 @@ pub(crate) fn read_row(connection: &Connection, wallet: i64) -> Result<Option<St
     Ok(found.optional()?)
 }
 
+const UPSERT: &str = "INSERT INTO balances (wallet, credits, held, sequence, entries, last,
+        machines, percent_base, topups, stopped, lots)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+     ON CONFLICT (wallet) DO UPDATE SET credits = excluded.credits, held = excluded.held,
+        sequence = excluded.sequence, entries = excluded.entries, last = excluded.last,
+        machines = excluded.machines, percent_base = excluded.percent_base,
+        topups = excluded.topups, stopped = excluded.stopped, lots = excluded.lots";
+
 pub(crate) fn write_row(connection: &Connection, wallet: i64, state: &State) -> Result<(), Error> {
-    let mut upsert = connection.prepare_cached(
-        "INSERT INTO balances (wallet, credits, held, sequence, entries, last, machines,
-            percent_base, topups, stopped, lots)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-         ON CONFLICT (wallet) DO UPDATE SET credits = excluded.credits, held = excluded.held,
-            sequence = excluded.sequence, entries = excluded.entries, last = excluded.last,
-            machines = excluded.machines, percent_base = excluded.percent_base,
-            topups = excluded.topups, stopped = excluded.stopped, lots = excluded.lots",
-    )?;
-    upsert.execute(params![
+    let mut rows = connection.bulk(UPSERT)?;
+    push_row(&mut rows, wallet, state)?;
+    Ok(rows.finish()?)
+}
+
+/// Writes the rows of different wallets.
+pub(crate) fn write_rows(connection: &Connection, states: &[(i64, State)]) -> Result<(), Error> {
+    let mut rows = connection.bulk(UPSERT)?;
+    for (wallet, state) in states {
+        push_row(&mut rows, *wallet, state)?;
+    }
+    Ok(rows.finish()?)
+}
+
+fn push_row(rows: &mut Bulk<'_>, wallet: i64, state: &State) -> Result<(), Error> {
+    rows.push(params![
         wallet,
         Money(state.credits),
         Money(state.held),

@@ -1,9 +1,9 @@
 //! Deliveries as they are listed: newest first, by what they are about.
 
+use crate::sql::{OptionalExtension, params};
 use domain::place::{Place, ReceiverNo};
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{OptionalExtension, named_params, params};
 
 use super::{COLUMNS, Delivery, row, rows};
 use crate::database::Read;
@@ -46,38 +46,39 @@ pub fn page(
     filters: &Filters,
     (below, limit): (Option<Mark>, u32),
 ) -> Result<Vec<Delivery>, Error> {
-    let mut select = read.connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM deliveries WHERE env = :env
-            AND (:below IS NULL OR (created_at, place, receiver) < (:below, :place, :receiver))
-            AND (:from IS NULL OR created_at >= :from)
-            AND (:before IS NULL OR created_at < :before)
-            AND (:of IS NULL OR receiver = :of) AND (:event IS NULL OR place = :event)
-            AND (:states = '' OR instr(:states, ' ' || state || ' ') > 0)
-            AND (:kind IS NULL OR kind = :kind) AND (:subject IS NULL OR subject = :subject)
-            AND (:paywall IS NULL OR receiver IN (SELECT no FROM receivers
-                WHERE env = :env AND kind = 'subscription' AND paywall = :paywall))
-         ORDER BY created_at DESC, place DESC, receiver DESC LIMIT :limit"
-    ))?;
+    let text = format!(
+        // A parameter's type is known where it is compared first, so that comes first.
+        "SELECT {COLUMNS} FROM deliveries WHERE env = ?1
+            AND ((created_at, place, receiver) < (?2, ?3, ?4) OR ?2 IS NULL)
+            AND (created_at >= ?5 OR ?5 IS NULL) AND (created_at < ?6 OR ?6 IS NULL)
+            AND (receiver = ?7 OR ?7 IS NULL) AND (place = ?8 OR ?8 IS NULL)
+            AND (?9 = '' OR instr(?9, ' ' || state || ' ') > 0)
+            AND (kind = ?10 OR ?10 IS NULL) AND (subject = ?11 OR ?11 IS NULL)
+            AND (receiver IN (SELECT no FROM receivers
+                WHERE env = ?1 AND kind = 'subscription' AND paywall = ?12) OR ?12 IS NULL)
+         ORDER BY created_at DESC, place DESC, receiver DESC LIMIT ?13"
+    );
+    let mut select = read.connection.prepare_cached(&text)?;
     let states = match filters.states.as_slice() {
         [] => String::new(),
         names => format!(" {} ", names.join(" ")),
     };
     let found = select.query_map(
-        named_params! {
-            ":env": scope.env.get(),
-            ":below": below.map(|mark| Millis(mark.created_at)),
-            ":place": below.map(|mark| mark.place.raw()),
-            ":receiver": below.map(|mark| mark.receiver.0),
-            ":from": filters.created_from.map(Millis),
-            ":before": filters.created_before.map(Millis),
-            ":of": filters.receiver.map(|no| no.0),
-            ":event": filters.place.map(Place::raw),
-            ":states": states,
-            ":kind": filters.kind,
-            ":subject": filters.subject,
-            ":paywall": filters.subscriptions_of,
-            ":limit": limit,
-        },
+        params![
+            scope.env.get(),
+            below.map(|mark| Millis(mark.created_at)),
+            below.map(|mark| mark.place.raw()),
+            below.map(|mark| mark.receiver.0),
+            filters.created_from.map(Millis),
+            filters.created_before.map(Millis),
+            filters.receiver.map(|no| no.0),
+            filters.place.map(Place::raw),
+            states,
+            filters.kind,
+            filters.subject,
+            filters.subscriptions_of,
+            limit,
+        ],
         row,
     )?;
     rows(found.collect())

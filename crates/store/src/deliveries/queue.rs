@@ -3,10 +3,10 @@
 //! Every statement on open work runs on a partial index, so its cost does not grow with what is
 //! done.
 
+use crate::sql::{Connection, OptionalExtension, params};
 use domain::place::{EnvNo, Place, ReceiverNo, TEST_POSITIONS};
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{COLUMNS, Delivery, Handover, row};
 use crate::database::Read;
@@ -115,7 +115,8 @@ pub fn test_place(write: Write<'_>, scope: &Scope) -> Result<Place, Error> {
         .connection
         .prepare_cached(
             "INSERT INTO counters (env, scope, last) VALUES (?1, 'test deliveries', 1)
-             ON CONFLICT (env, scope) DO UPDATE SET last = last + 1 RETURNING last",
+             ON CONFLICT (env, scope) DO UPDATE SET last = counters.last + 1
+             RETURNING last",
         )?
         .query_row([scope.env.get()], |row| row.get(0))?;
     Ok(scope.env.place(TEST_POSITIONS + unsigned(number)))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::sql::{Connection, params};
 use domain::ledger::Record;
 use domain::ledger::log::paywall_names;
 use domain::place::{EnvNo, Place, ReceiverNo};
@@ -12,7 +13,6 @@ use domain::webhook::catalogue::{EventType, Family};
 use domain::webhook::filter::Filter;
 use domain::webhook::order::holds_back;
 use domain::webhook::receiver::{OnExhausted, Ordering, ReceiverKind, State};
-use rusqlite::{Connection, params};
 use serde::Deserialize;
 
 use super::Handover;

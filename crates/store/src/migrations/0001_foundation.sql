@@ -1,9 +1,14 @@
--- Numbers of money are INTEGER nanos where they fit 64 bits, else 16-byte BLOBs that keep the order;
--- such columns have no type, so that SQLite changes nothing. Times are milliseconds. Ids are 16 bytes.
+-- Written for SQLite; `sql::schema_for_postgres` says what PostgreSQL reads. Numbers of money are
+-- nanos: in SQLite integers where they fit 64 bits, else 16-byte BLOBs that keep the order (NUMERIC
+-- changes neither). Times are milliseconds. Ids are 16 bytes.
 
-CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
--- The mark of this database that cursors of the feed carry; a restore renews it.
-INSERT INTO meta (name, value) VALUES ('feed_mark', lower(hex(randomblob(4))));
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- Whose turn it was, where writers of many nodes share the database; see `turns`.
+CREATE TABLE writer_turn (no BIGINT PRIMARY KEY, turn BIGINT NOT NULL) WITHOUT ROWID;
+INSERT INTO writer_turn (no, turn) VALUES (1, 0);
+CREATE TABLE turns (turn BIGINT PRIMARY KEY, node BIGINT NOT NULL, told BLOB NOT NULL)
+  WITHOUT ROWID;
 
 CREATE TABLE tenants (
   no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, name TEXT NOT NULL, status TEXT NOT NULL,
@@ -75,9 +80,10 @@ CREATE TABLE wallet_versions (
   PRIMARY KEY (wallet, version)) WITHOUT ROWID;
 
 CREATE TABLE balances (
-  wallet INTEGER PRIMARY KEY, credits NOT NULL, held NOT NULL, sequence INTEGER NOT NULL,
+  wallet INTEGER PRIMARY KEY, credits NUMERIC NOT NULL, held NUMERIC NOT NULL,
+  sequence INTEGER NOT NULL,
   entries INTEGER NOT NULL, last INTEGER,
-  machines INTEGER NOT NULL, percent_base, topups TEXT, stopped INTEGER NOT NULL,
+  machines INTEGER NOT NULL, percent_base NUMERIC, topups TEXT, stopped INTEGER NOT NULL,
   -- The open lots, packed; NULL when they have spilled into the table below.
   lots BLOB);
 
@@ -87,12 +93,14 @@ CREATE TABLE account_log (record INTEGER PRIMARY KEY, states BLOB NOT NULL);
 CREATE INDEX balances_stopped ON balances (wallet) WHERE stopped = 1;
 
 CREATE TABLE lots (
-  wallet INTEGER NOT NULL, place INTEGER NOT NULL, reason INTEGER NOT NULL, original NOT NULL,
-  remaining NOT NULL, held NOT NULL, priority INTEGER, expires_at INTEGER,
+  wallet INTEGER NOT NULL, place INTEGER NOT NULL, reason INTEGER NOT NULL,
+  original NUMERIC NOT NULL,
+  remaining NUMERIC NOT NULL, held NUMERIC NOT NULL, priority INTEGER, expires_at INTEGER,
   created_at INTEGER NOT NULL, PRIMARY KEY (wallet, place)) WITHOUT ROWID;
 
 CREATE TABLE holds (
-  wallet INTEGER NOT NULL, place INTEGER NOT NULL, amount NOT NULL, deadline INTEGER NOT NULL,
+  wallet INTEGER NOT NULL, place INTEGER NOT NULL, amount NUMERIC NOT NULL,
+  deadline INTEGER NOT NULL,
   created_at INTEGER NOT NULL, taken BLOB NOT NULL, quiet INTEGER NOT NULL,
   PRIMARY KEY (wallet, place)) WITHOUT ROWID;
 
@@ -102,8 +110,9 @@ CREATE TABLE hold_ends (hold INTEGER PRIMARY KEY, entry INTEGER NOT NULL);
 -- What went back of a charge, a row for each entry that says so. `total` is the charge's so far, and
 -- `request_total` that of the request that the refund was asked for. Charge and entry are places.
 CREATE TABLE refunds (
-  charge INTEGER NOT NULL, entry INTEGER NOT NULL, request BLOB, credits NOT NULL, total NOT NULL,
-  request_total NOT NULL, PRIMARY KEY (charge, entry)) WITHOUT ROWID;
+  charge INTEGER NOT NULL, entry INTEGER NOT NULL, request BLOB, credits NUMERIC NOT NULL,
+  total NUMERIC NOT NULL,
+  request_total NUMERIC NOT NULL, PRIMARY KEY (charge, entry)) WITHOUT ROWID;
 CREATE INDEX refunds_by_request ON refunds (charge, request, entry) WHERE request IS NOT NULL;
 
 -- The ledger. Append only; the place is the row's number, so nothing else indexes it.
@@ -112,8 +121,9 @@ CREATE TABLE entries (
   wallet INTEGER NOT NULL, wallet_version INTEGER NOT NULL, customer_version INTEGER NOT NULL,
   kind INTEGER NOT NULL, reason INTEGER, activity INTEGER NOT NULL, status INTEGER NOT NULL,
   announce INTEGER NOT NULL, from_account INTEGER NOT NULL, to_account INTEGER NOT NULL,
-  credits NOT NULL, amount, fee NOT NULL, before NOT NULL, after NOT NULL, standing_credits,
-  held NOT NULL, purchased NOT NULL, free NOT NULL, levels INTEGER NOT NULL,
+  credits NUMERIC NOT NULL, amount NUMERIC, fee NUMERIC NOT NULL, before NUMERIC NOT NULL,
+  after NUMERIC NOT NULL, standing_credits NUMERIC,
+  held NUMERIC NOT NULL, purchased NUMERIC NOT NULL, free NUMERIC NOT NULL, levels INTEGER NOT NULL,
   taken BLOB, sequence INTEGER NOT NULL, paywall_sequence INTEGER NOT NULL,
   actor TEXT NOT NULL, request BLOB, key_route TEXT, key TEXT, key_request BLOB, details TEXT,
   previous INTEGER, hash BLOB NOT NULL);
@@ -131,7 +141,7 @@ CREATE TABLE counters (
 
 CREATE TABLE alert_logs (
   place INTEGER PRIMARY KEY, at INTEGER NOT NULL, wallet INTEGER NOT NULL, alert_type TEXT NOT NULL,
-  previous TEXT NOT NULL, level TEXT NOT NULL, value NOT NULL, settings TEXT NOT NULL,
+  previous TEXT NOT NULL, level TEXT NOT NULL, value NUMERIC NOT NULL, settings TEXT NOT NULL,
   cause TEXT NOT NULL, event INTEGER);
 CREATE INDEX alert_logs_by_wallet ON alert_logs (wallet, place);
 
@@ -160,8 +170,9 @@ CREATE INDEX prices_by_paywall ON prices (paywall, no);
 
 -- What a paywall gave by itself: once to a customer, for ever. `total` is the paywall's so far.
 CREATE TABLE trials (
-  no INTEGER PRIMARY KEY, paywall INTEGER NOT NULL, customer INTEGER NOT NULL, credits NOT NULL,
-  total NOT NULL, at INTEGER NOT NULL);
+  no INTEGER PRIMARY KEY, paywall INTEGER NOT NULL, customer INTEGER NOT NULL,
+  credits NUMERIC NOT NULL,
+  total NUMERIC NOT NULL, at INTEGER NOT NULL);
 CREATE UNIQUE INDEX trials_by_customer ON trials (paywall, customer);
 CREATE INDEX trials_by_paywall ON trials (paywall, no);
 
@@ -271,7 +282,7 @@ CREATE TABLE proxy_limits_told (
   PRIMARY KEY (env, wallet, limit_key)) WITHOUT ROWID;
 CREATE TABLE proxy_spends (
   env INTEGER NOT NULL, paywall INTEGER NOT NULL, wallet INTEGER NOT NULL, span TEXT NOT NULL,
-  amount NOT NULL, PRIMARY KEY (env, paywall, wallet, span)) WITHOUT ROWID;
+  amount NUMERIC NOT NULL, PRIMARY KEY (env, paywall, wallet, span)) WITHOUT ROWID;
 
 -- People who sign in. Passwords as argon2id writes them; of sessions and links the SHA-256.
 CREATE TABLE logins (
@@ -289,7 +300,8 @@ CREATE TABLE sign_in_links (
 -- time (`span` 0), read from the log after the fact. The marks say up to where.
 CREATE TABLE tallies (
   env INTEGER NOT NULL, span INTEGER NOT NULL, at INTEGER NOT NULL, name TEXT NOT NULL,
-  label TEXT NOT NULL, count INTEGER NOT NULL, credits NOT NULL, amount NOT NULL,
+  label TEXT NOT NULL, count INTEGER NOT NULL, credits NUMERIC NOT NULL,
+  amount NUMERIC NOT NULL,
   PRIMARY KEY (env, span, at, name, label)) WITHOUT ROWID;
 CREATE TABLE tally_marks (name TEXT PRIMARY KEY, upto INTEGER NOT NULL) WITHOUT ROWID;
 

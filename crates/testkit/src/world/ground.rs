@@ -47,7 +47,7 @@ impl Ground {
 
     /// Opens what is there.
     pub fn open(&self) -> Database {
-        Database::open(&self.path, true).unwrap()
+        Database::open(&store::Location::file(&self.path), true).unwrap()
     }
 
     pub fn gauge(&self) -> Gauge {

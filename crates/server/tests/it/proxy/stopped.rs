@@ -6,7 +6,7 @@ use testkit::rusqlite::Connection;
 use super::*;
 
 fn tamper(wall: &Wall, sql: &str) {
-    let beside = Connection::open(wall.app.engine.database().path()).unwrap();
+    let beside = Connection::open(wall.app.engine.database().path().unwrap()).unwrap();
     assert!(beside.execute(sql, []).unwrap() > 0, "{sql}");
 }
 

@@ -1,0 +1,329 @@
+//! One connection to a PostgreSQL server, used from a thread that may block.
+//!
+//! Statements that nobody waits for (`later`) travel with the next one that somebody does: a
+//! batch of the writer costs two round trips, whatever it writes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures_util::future::maybe_done;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tokio_postgres::types::{ToSql as PgToSql, Type};
+use tokio_postgres::{Client, Config, NoTls, Row, SimpleQueryMessage, Statement};
+
+use super::error::{Error, Result};
+use super::text::{for_postgres, of_arrays};
+use super::wire::{Bound, Column};
+
+const STATEMENTS_MAX: usize = 512;
+/// Rows of a large result that are in memory at once.
+const PIECE_ROWS: usize = 512;
+
+/// A thread that moves the bytes of connections that are used wherever.
+pub(crate) struct Io(Moving);
+
+impl Io {
+    pub(crate) fn start() -> Result<Io> {
+        let mut builder = Builder::new_multi_thread();
+        Ok(Io(Moving::start(builder.worker_threads(1).thread_name("postgres"))?))
+    }
+}
+
+/// A runtime that may end on a thread that must not block.
+struct Moving(Option<Runtime>);
+
+impl Moving {
+    fn start(builder: &mut Builder) -> Result<Moving> {
+        let runtime = builder.enable_all().build();
+        Ok(Moving(Some(runtime.map_err(|error| Error::Away(error.to_string()))?)))
+    }
+
+    fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<JoinHandle<T>> {
+        let runtime = self.0.as_ref().ok_or_else(|| Error::Away("it ended".into()))?;
+        Ok(runtime.spawn(work))
+    }
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Who moves the bytes: the session's own thread while it waits, or one for many sessions.
+enum Driver {
+    Own(Moving),
+    Shared(Arc<Io>),
+}
+
+impl Driver {
+    fn wait<F: Future>(&self, work: F) -> F::Output {
+        match self {
+            Driver::Own(Moving(Some(runtime))) => runtime.block_on(work),
+            Driver::Own(_) | Driver::Shared(_) => pollster::block_on(work),
+        }
+    }
+
+    fn moving(&self) -> &Moving {
+        match self {
+            Driver::Own(moving) => moving,
+            Driver::Shared(io) => &io.0,
+        }
+    }
+}
+
+/// A statement that travels with the next one.
+enum Later {
+    Values(Arc<Prepared>, Vec<Bound>),
+    Arrays(Arc<Prepared>, Vec<Column>),
+}
+
+impl Later {
+    async fn run(&self, client: &Client) -> Result<()> {
+        let (statement, values): (_, Vec<&(dyn PgToSql + Sync)>) = match self {
+            Later::Values(statement, values) => (statement, values.iter().map(sent).collect()),
+            Later::Arrays(statement, columns) => (statement, columns.iter().map(sent).collect()),
+        };
+        client.execute_raw(&statement.made, values).await?;
+        Ok(())
+    }
+}
+
+fn sent<T: PgToSql + Sync>(value: &T) -> &(dyn PgToSql + Sync) {
+    value
+}
+
+/// A statement that the server knows, and its text there.
+pub(crate) struct Prepared {
+    made: Statement,
+    text: String,
+}
+
+/// A place among the statements that wait.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark {
+    sent: u64,
+    waiting: usize,
+}
+
+pub(crate) struct Session {
+    client: Client,
+    driver: Driver,
+    statements: RefCell<HashMap<String, Arc<Prepared>>>,
+    waiting: RefCell<Vec<Later>>,
+    /// Times that what waited was sent.
+    sent: Cell<u64>,
+    /// Cursors that were opened, for their names.
+    cursors: Cell<u32>,
+}
+
+impl Session {
+    /// Connects; with `io` the session may be used on threads that run other tasks too, without it
+    /// only on a thread of its owner.
+    pub(crate) fn connect(config: &Config, io: Option<Arc<Io>>) -> Result<Session> {
+        let driver = match io {
+            Some(io) => Driver::Shared(io),
+            None => Driver::Own(Moving::start(&mut Builder::new_current_thread())?),
+        };
+        let connecting = {
+            let config = config.clone();
+            async move { config.connect(NoTls).await }
+        };
+        let task = driver.moving().spawn(connecting)?;
+        let (client, connection) =
+            driver.wait(task).map_err(|error| Error::Away(error.to_string()))??;
+        let _moving = driver.moving().spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to the database ended");
+            }
+        })?;
+        Ok(Session {
+            client,
+            driver,
+            statements: RefCell::default(),
+            waiting: RefCell::default(),
+            sent: Cell::new(0),
+            cursors: Cell::new(0),
+        })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Prepares the statement, or finds it prepared.
+    pub(super) fn statement(&self, sql: &str) -> Result<Arc<Prepared>> {
+        self.prepared(sql, || for_postgres(sql))
+    }
+
+    fn prepared(&self, key: &str, text: impl FnOnce() -> String) -> Result<Arc<Prepared>> {
+        if let Some(known) = self.statements.borrow().get(key) {
+            return Ok(known.clone());
+        }
+        let text = text();
+        let made = self.driver.wait(self.client.prepare(&text))?;
+        let made = Arc::new(Prepared { made, text });
+        let mut statements = self.statements.borrow_mut();
+        if statements.len() >= STATEMENTS_MAX {
+            statements.clear();
+        }
+        statements.insert(key.to_owned(), made.clone());
+        Ok(made)
+    }
+
+    /// The types that the server found for the parameters of `sql`.
+    pub(super) fn parameters(&self, sql: &str) -> Result<Vec<Type>> {
+        Ok(self.statement(sql)?.made.params().to_vec())
+    }
+
+    /// Inserts many rows by the statement that inserts one; travels with the next statement.
+    pub(super) fn insert_later(&self, sql: &str, columns: Vec<Column>) -> Result<()> {
+        let types = self.parameters(sql)?;
+        let names: Vec<&str> = types.iter().map(Type::name).collect();
+        let key = format!("arrays of {sql}");
+        let statement = self.prepared(&key, || of_arrays(sql, &names).unwrap_or_default())?;
+        self.waiting.borrow_mut().push(Later::Arrays(statement, columns));
+        Ok(())
+    }
+
+    /// Runs with the next statement; its failure is that one's.
+    pub(super) fn later(&self, sql: &str, values: Vec<Bound>) -> Result<()> {
+        let statement = self.statement(sql)?;
+        self.waiting.borrow_mut().push(Later::Values(statement, values));
+        Ok(())
+    }
+
+    /// Sends what waits, then `last`, in one go.
+    fn with_waiting<T>(&self, last: impl Future<Output = Result<T>>) -> Result<T> {
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        self.sent.set(self.sent.get() + 1);
+        if waiting.is_empty() {
+            return self.driver.wait(last);
+        }
+        self.driver.wait(async {
+            let mut before: Vec<_> =
+                waiting.iter().map(|later| Box::pin(maybe_done(later.run(&self.client)))).collect();
+            let mut last = pin!(maybe_done(last));
+            // A statement is sent when its future is polled first.
+            poll_fn(|task| {
+                for one in &mut before {
+                    let _ = one.as_mut().poll(task);
+                }
+                let _ = last.as_mut().poll(task);
+                Poll::Ready(())
+            })
+            .await;
+            let mut failed = None;
+            for mut one in before {
+                one.as_mut().await;
+                failed = failed.or(one.as_mut().take_output().and_then(Result::err));
+            }
+            last.as_mut().await;
+            let told = last.as_mut().take_output().unwrap_or(Err(Error::NoRow));
+            // The first failure is the cause of those after it.
+            failed.map_or(told, Err)
+        })
+    }
+
+    pub(super) fn execute(&self, statement: &Prepared, values: &[Bound]) -> Result<usize> {
+        let changed = self.with_waiting(async {
+            Ok(self.client.execute_raw(&statement.made, values.iter().map(sent)).await?)
+        })?;
+        Ok(usize::try_from(changed).unwrap_or(usize::MAX))
+    }
+
+    pub(super) fn query(&self, statement: &Prepared, values: &[Bound]) -> Result<Vec<Row>> {
+        let values: Vec<&(dyn PgToSql + Sync)> = values.iter().map(sent).collect();
+        self.with_waiting(async { Ok(self.client.query(&statement.made, &values).await?) })
+    }
+
+    /// Statements without parameters, several with `;` between them.
+    pub(crate) fn batch(&self, sql: &str) -> Result<()> {
+        self.with_waiting(async { Ok(self.client.batch_execute(sql).await?) })
+    }
+
+    /// As `batch`, with the whole numbers of the only row that comes back.
+    pub(crate) fn batch_numbers(&self, sql: &str) -> Result<Vec<i64>> {
+        let told = self.with_waiting(async { Ok(self.client.simple_query(sql).await?) })?;
+        let row = told.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let row = row.ok_or(Error::NoRow)?;
+        let number =
+            |index: usize| row.get(index).and_then(|text| text.parse().ok()).ok_or(Error::Form);
+        (0..row.len()).map(number).collect()
+    }
+
+    /// Where the statements stand that wait from here on.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { sent: self.sent.get(), waiting: self.waiting.borrow().len() }
+    }
+
+    /// What waits since `mark` belongs to work that is taken back. Returns whether none of that
+    /// work was sent yet.
+    pub(super) fn forget_since(&self, mark: Mark) -> bool {
+        let is_whole = self.sent.get() == mark.sent;
+        self.waiting.borrow_mut().truncate(if is_whole { mark.waiting } else { 0 });
+        is_whole
+    }
+
+    /// What waits belongs to a transaction that is rolled back.
+    pub(super) fn forget_waiting(&self) {
+        self.waiting.borrow_mut().clear();
+    }
+}
+
+/// Rows of one statement that come in pieces.
+pub(crate) struct Cursor<'s> {
+    session: &'s Session,
+    name: String,
+    ended: bool,
+}
+
+impl<'s> Cursor<'s> {
+    pub(super) fn open(
+        session: &'s Session,
+        statement: &Prepared,
+        values: &[Bound],
+    ) -> Result<Cursor<'s>> {
+        let number = session.cursors.get();
+        session.cursors.set(number.wrapping_add(1));
+        let name = format!("rows_{number}");
+        let text = format!("DECLARE {name} NO SCROLL CURSOR FOR {}", statement.text);
+        let made = session.driver.wait(session.client.prepare(&text))?;
+        session.execute(&Prepared { made, text }, values)?;
+        Ok(Cursor { session, name, ended: false })
+    }
+
+    /// The next rows; none when they came to their end.
+    pub(super) fn fetch(&mut self) -> Result<Vec<Row>> {
+        if self.ended {
+            return Ok(Vec::new());
+        }
+        let text = format!("FETCH {PIECE_ROWS} FROM {}", self.name);
+        let session = self.session;
+        let rows = session.with_waiting(async { Ok(session.client.query(&text, &[]).await?) })?;
+        self.ended = rows.len() < PIECE_ROWS;
+        Ok(rows)
+    }
+}
+
+impl Drop for Cursor<'_> {
+    fn drop(&mut self) {
+        // In a transaction that failed there is nothing to close.
+        if let Err(error) = self.session.batch(&format!("CLOSE {}", self.name)) {
+            tracing::debug!(%error, "a cursor ended with its transaction");
+        }
+    }
+}

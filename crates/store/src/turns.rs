@@ -1,0 +1,227 @@
+//! Turns: how the writers of many nodes share one database.
+//!
+//! A writer's transaction begins with the lock on one row, so transactions follow one another as
+//! they do in a process alone: positions rise in the order of commits, and what a writer has in
+//! memory stays true until another one had a turn. Each turn leaves a row that tells what it
+//! touched; the next writer of another node reads those rows and forgets just that. The number of
+//! a turn also settles a commit whose answer was lost: its row is there, or it is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::packed::{pull, pull_maybe, push, push_maybe, small};
+use domain::place::EnvNo;
+use domain::time::Timestamp;
+
+use crate::desk::Desk;
+use crate::error::Error;
+use crate::sql::{self, Connection, OptionalExtension, Session, params};
+use crate::writer::Times;
+
+const BEGIN: &str = "BEGIN; SELECT turn FROM writer_turn WHERE no = 1 FOR UPDATE";
+/// Turns whose rows stay, for writers that were away.
+const KEPT: i64 = 65_536;
+const PRUNE_EVERY: i64 = 1_024;
+
+/// What a turn touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) wallets: BTreeSet<i64>,
+    pub(crate) envs: BTreeMap<EnvNo, EnvTold>,
+    /// Idempotency keys: fingerprints and what did their work.
+    pub(crate) keys: Vec<(u64, i64)>,
+    /// A command ran that may have changed what nodes keep in memory beside the ledger: keys,
+    /// paywalls, settings, receivers, clocks.
+    pub(crate) changes: bool,
+}
+
+/// An environment after a turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EnvTold {
+    /// Its last position and number of alerts; nodes that find none here read them again.
+    pub(crate) counters: Option<(u64, u64)>,
+    pub(crate) last_at: Timestamp,
+}
+
+impl Told {
+    fn is_empty(&self) -> bool {
+        *self == Told::default()
+    }
+
+    fn pack(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(16 + self.wallets.len() * 4 + self.keys.len() * 14);
+        let length = |length: usize| i128::try_from(length).unwrap_or(0);
+        push(&mut bytes, i128::from(self.changes));
+        push(&mut bytes, length(self.envs.len()));
+        for (env, told) in &self.envs {
+            push(&mut bytes, i128::from(env.get()));
+            push(&mut bytes, i128::from(told.last_at.millis()));
+            push_maybe(&mut bytes, told.counters, |bytes, (position, alerts)| {
+                push(bytes, i128::from(position));
+                push(bytes, i128::from(alerts));
+            });
+        }
+        push(&mut bytes, length(self.wallets.len()));
+        for wallet in &self.wallets {
+            push(&mut bytes, i128::from(*wallet));
+        }
+        for (print, code) in &self.keys {
+            push(&mut bytes, i128::from(*print));
+            push(&mut bytes, i128::from(*code));
+        }
+        bytes
+    }
+
+    fn unpack(mut rest: &[u8]) -> Option<Told> {
+        let rest = &mut rest;
+        let mut told = Told { changes: pull(rest)? != 0, ..Told::default() };
+        for _ in 0..pull(rest)? {
+            let env = EnvNo::new(u16::try_from(pull(rest)?).ok()?);
+            let last_at = Timestamp::from_millis(small(pull(rest)?)?);
+            let counters = pull_maybe(rest, |rest| {
+                Some((u64::try_from(pull(rest)?).ok()?, u64::try_from(pull(rest)?).ok()?))
+            })?;
+            told.envs.insert(env, EnvTold { counters, last_at });
+        }
+        for _ in 0..pull(rest)? {
+            told.wallets.insert(small(pull(rest)?)?);
+        }
+        while !rest.is_empty() {
+            told.keys.push((u64::try_from(pull(rest)?).ok()?, small(pull(rest)?)?));
+        }
+        Some(told)
+    }
+}
+
+/// One node's place in the order of turns.
+pub(crate) struct Turns {
+    /// This run of this node, different from every other.
+    node: i64,
+    /// The last turn that the memory knows.
+    seen: i64,
+}
+
+impl Turns {
+    /// Takes the first turn, inside which the memory is loaded; `end` ends it.
+    pub(crate) fn open(session: &Session, node: i64) -> Result<Turns, Error> {
+        Ok(Turns { node, seen: take(session)? })
+    }
+
+    /// Waits for the turn and begins its transaction; brings the memory up to those between.
+    pub(crate) fn begin(
+        &mut self,
+        connection: &Connection,
+        session: &Session,
+        (desk, times): (&mut Desk, &dyn Times),
+    ) -> Result<(), Error> {
+        let last = take(session)?;
+        if last != self.seen {
+            let missed = since(connection, self.seen)?;
+            if missed.first().is_some_and(|(turn, _)| *turn == self.seen + 1) {
+                desk.learn(missed.iter().map(|(_, told)| told));
+            } else {
+                desk.learn_all(connection)?;
+            }
+            if missed.iter().any(|(_, told)| told.changes) || missed.is_empty() {
+                times.reload(clocks(connection)?);
+            }
+            self.seen = last;
+        }
+        Ok(())
+    }
+
+    /// Commits, and leaves the row of this turn where it changed anything.
+    pub(crate) fn commit(
+        &mut self,
+        connection: &Connection,
+        session: &Session,
+        told: &Told,
+    ) -> Result<(), Error> {
+        if told.is_empty() {
+            return Ok(session.batch("COMMIT")?);
+        }
+        let turn = self.seen + 1;
+        connection.execute_later(
+            "INSERT INTO turns (turn, node, told) VALUES (?1, ?2, ?3)",
+            params![turn, self.node, told.pack()],
+        )?;
+        connection.execute_later("UPDATE writer_turn SET turn = ?1 WHERE no = 1", [turn])?;
+        if turn % PRUNE_EVERY == 0 {
+            connection.execute_later("DELETE FROM turns WHERE turn <= ?1", [turn - KEPT])?;
+        }
+        session.batch("COMMIT")?;
+        self.seen = turn;
+        Ok(())
+    }
+
+    /// Whether the turn whose commit was not answered is in the database. The lock makes the
+    /// answer final: a transaction that still ends elsewhere holds it.
+    pub(crate) fn is_committed(
+        &mut self,
+        connection: &Connection,
+        session: &Session,
+    ) -> Result<bool, Error> {
+        take(session)?;
+        let turn = self.seen + 1;
+        let of: sql::Result<Option<i64>> = connection
+            .query_row("SELECT node FROM turns WHERE turn = ?1", [turn], |row| row.get(0))
+            .optional();
+        let of = of?;
+        session.batch("COMMIT")?;
+        let is_mine = of == Some(self.node);
+        if is_mine {
+            self.seen = turn;
+        }
+        Ok(is_mine)
+    }
+}
+
+/// Begins a transaction with the lock, and returns the number of the last turn.
+fn take(session: &Session) -> Result<i64, Error> {
+    let numbers = session.batch_numbers(BEGIN)?;
+    Ok(numbers.first().copied().unwrap_or(0))
+}
+
+/// The turns after `seen`, in order.
+pub(crate) fn since(connection: &Connection, seen: i64) -> Result<Vec<(i64, Told)>, Error> {
+    let mut select =
+        connection.prepare_cached("SELECT turn, told FROM turns WHERE turn > ?1 ORDER BY turn")?;
+    let mut rows = select.query([seen])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let turn: i64 = row.get(0)?;
+        let told = Told::unpack(row.get_ref(1)?.as_blob()?);
+        found.push((turn, told.ok_or_else(|| Error::corrupt("turns", turn, "broken"))?));
+    }
+    Ok(found)
+}
+
+/// Every environment's clock, as it is stored.
+pub(crate) fn clocks(connection: &Connection) -> Result<Vec<(EnvNo, Option<String>)>, Error> {
+    let mut select = connection.prepare_cached("SELECT no, clock FROM environments")?;
+    let rows = select.query_map([], |row| Ok((EnvNo::new(row.get(0)?), row.get(1)?)))?;
+    Ok(rows.collect::<sql::Result<_>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_a_turn_told_comes_back(
+            wallets in prop::collection::btree_set(any::<i64>(), 0..9),
+            envs in prop::collection::btree_map(
+                any::<u16>(), prop::option::of((any::<u64>(), any::<u64>())), 0..3),
+            keys in prop::collection::vec((any::<u64>(), any::<i64>()), 0..9),
+            changes in any::<bool>(),
+        ) {
+            let last_at = Timestamp::from_millis(7);
+            let envs = envs.into_iter().map(|(env, counters)| {
+                (EnvNo::new(env), EnvTold { counters, last_at })
+            });
+            let told = Told { wallets, envs: envs.collect(), keys, changes };
+            prop_assert_eq!(Told::unpack(&told.pack()), Some(told));
+        }
+    }
+}

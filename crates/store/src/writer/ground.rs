@@ -1,0 +1,191 @@
+//! What a writer stands on: a file that is its own, or a server that it shares with other nodes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, TryRecvError};
+
+use super::{Job, Times};
+use crate::checkpointer;
+use crate::database::Database;
+use crate::desk::Desk;
+use crate::error::Error;
+use crate::sql::Connection;
+use crate::turns::{Told, Turns};
+use crate::wal::Wal;
+
+/// The size of the log is looked at once in so many batches.
+const LOOK_AT_LOG_EVERY: u64 = 16;
+/// A server that is away is tried again after this.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// Work whose transaction never reached its commit waits so long for a server that is away.
+const TRIES_WITH_WORK: u32 = 20;
+
+pub(super) enum Ground {
+    File(Wal),
+    Server { turns: Turns, database: Database, away: Arc<AtomicBool> },
+}
+
+/// After a connection was lost.
+pub(super) enum Mended {
+    /// The transaction whose commit was not answered is in the database.
+    Committed,
+    /// Nothing of it is; it may run again.
+    Anew,
+}
+
+impl Ground {
+    /// Opens the writer's connection and loads its memory.
+    pub(super) fn open(
+        database: &Database,
+        seed: u64,
+        away: Arc<AtomicBool>,
+    ) -> Result<(Ground, Connection, Desk), Error> {
+        let connection = database.connect_writing_thread()?;
+        let seed = seed ^ domain::id::splitmix(count_start(&connection)?);
+        let overlay = database.overlay.clone();
+        let ground = match (database.file(), connection.postgres()) {
+            (None, Some(session)) => {
+                let node = seed.cast_signed();
+                let turns = Turns::open(session, node)?;
+                Ground::Server { turns, database: database.clone(), away }
+            }
+            (Some(file), _) => Ground::File(file.wal()?),
+            (None, None) => return Err(Error::Unavailable),
+        };
+        connection.execute("UPDATE deliveries SET state = 'due' WHERE state = 'leased'", [])?;
+        let desk = Desk::load(&connection, overlay, seed)?;
+        if connection.postgres().is_some() {
+            connection.execute_batch("COMMIT")?;
+        }
+        Ok((ground, connection, desk))
+    }
+
+    pub(super) fn begin(
+        &mut self,
+        connection: &Connection,
+        memory: (&mut Desk, &dyn Times),
+    ) -> Result<(), Error> {
+        match (self, connection.postgres()) {
+            (Ground::Server { turns, .. }, Some(session)) => {
+                turns.begin(connection, session, memory)
+            }
+            _ => Ok(connection.execute("BEGIN IMMEDIATE", []).map(|_| ())?),
+        }
+    }
+
+    pub(super) fn commit(&mut self, connection: &Connection, told: &Told) -> Result<(), Error> {
+        match (self, connection.postgres()) {
+            (Ground::Server { turns, .. }, Some(session)) => {
+                turns.commit(connection, session, told)
+            }
+            _ => Ok(connection.execute("COMMIT", []).map(|_| ())?),
+        }
+    }
+
+    /// Connects again. With `committing` it waits for as long as the server is away, and finds out
+    /// what became of the transaction. What comes meanwhile is refused at once.
+    pub(super) fn mend(
+        &mut self,
+        connection: &mut Connection,
+        queue: &Receiver<Box<dyn Job>>,
+        committing: bool,
+    ) -> Result<Mended, Error> {
+        let Ground::Server { turns, database, away } = self else { return Err(Error::Unavailable) };
+        for tried in 1.. {
+            match reconnected(database, turns, committing) {
+                Ok((fresh, mended)) => {
+                    *connection = fresh;
+                    away.store(false, Ordering::Release);
+                    return Ok(mended);
+                }
+                Err(error) if !error.is_lost() => return Err(error),
+                Err(error) => {
+                    if !away.swap(true, Ordering::AcqRel) {
+                        tracing::error!(%error, "the database is away");
+                    }
+                    let closing = refuse_waiting(queue);
+                    if closing || !committing && tried >= TRIES_WITH_WORK {
+                        return Err(error);
+                    }
+                    std::thread::sleep(TRY_AGAIN_AFTER);
+                }
+            }
+        }
+        Err(Error::Unavailable)
+    }
+
+    pub(super) fn keep_house(
+        &mut self,
+        connection: &Connection,
+        desk: &mut Desk,
+        batches: u64,
+    ) -> Result<(), Error> {
+        let Ground::File(wal) = self else { return Ok(()) };
+        desk.log.fold_piece(connection)?;
+        if batches.is_multiple_of(LOOK_AT_LOG_EVERY) {
+            keep_log(connection, wal)?;
+        }
+        seal_index(connection, desk)
+    }
+}
+
+fn reconnected(
+    database: &Database,
+    turns: &mut Turns,
+    committing: bool,
+) -> Result<(Connection, Mended), Error> {
+    let fresh = database.connect_writing_thread()?;
+    let session = fresh.postgres().filter(|_| committing);
+    let is_committed = match session {
+        Some(session) => turns.is_committed(&fresh, session)?,
+        None => false,
+    };
+    Ok((fresh, if is_committed { Mended::Committed } else { Mended::Anew }))
+}
+
+/// Answers everything that waits. Returns whether nothing can come any more.
+fn refuse_waiting(queue: &Receiver<Box<dyn Job>>) -> bool {
+    loop {
+        match queue.try_recv() {
+            Ok(job) => job.done(Err(Error::Unavailable)),
+            Err(error) => return error == TryRecvError::Disconnected,
+        }
+    }
+}
+
+/// Counts the starts of this database, so that no two runs make the same ids.
+fn count_start(connection: &Connection) -> Result<u64, Error> {
+    let starts: i64 = connection.query_row(
+        "INSERT INTO meta (name, value) VALUES ('starts', '1')
+         ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)
+         RETURNING CAST(value AS BIGINT)",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(starts.cast_unsigned())
+}
+
+fn keep_log(connection: &Connection, wal: &Wal) -> Result<(), Error> {
+    let unread = |error: std::io::Error| Error::Open(format!("the log: {error}"));
+    let fill = wal.fill().map_err(unread)?;
+    if checkpointer::should_finish(fill) {
+        return checkpointer::passive(connection);
+    }
+    wal.make_room(fill.used).map_err(unread)
+}
+
+fn seal_index(connection: &Connection, desk: &mut Desk) -> Result<(), Error> {
+    if desk.index.is_full() {
+        let marks = desk.marks(connection)?;
+        desk.index.seal(marks);
+    }
+    if desk.index.is_sealing() {
+        let transaction = connection.unchecked_transaction()?;
+        let written = desk.index.write_piece(&transaction)?;
+        transaction.commit()?;
+        desk.index.piece_written(written);
+    }
+    Ok(())
+}
