@@ -23,6 +23,7 @@ use crate::proxy::replay::AtWork;
 use crate::random::Random;
 use crate::seal::Seal;
 use crate::steps::books::Checks;
+use crate::steps::pulse::Pulse;
 use crate::test_clock::Sends;
 
 /// Keys, paywalls and identities that stay in memory.
@@ -67,6 +68,8 @@ pub struct Engine {
     pub(crate) leases: Leases,
     /// The books, checked while the engine works.
     pub(crate) checks: Checks,
+    /// Whether the writer gets anywhere.
+    pub(crate) pulse: Pulse,
     /// Held while a test clock moves.
     pub(crate) moving: tokio::sync::Mutex<()>,
     /// Who sends webhooks in this process, for test clocks.
@@ -110,6 +113,7 @@ impl Engine {
             commits,
             leases: Leases::default(),
             checks: Checks::default(),
+            pulse: Pulse::default(),
             moving: tokio::sync::Mutex::new(()),
             sends: RwLock::new(None),
         }))
@@ -139,6 +143,9 @@ impl Engine {
         light: bool,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        if self.pulse.is_stuck() {
+            return Err(Error::Store(store::Error::Unavailable));
+        }
         let (sender, receiver) = oneshot::channel();
         self.writer.submit(job(scope, light, work, move |result| {
             // The caller may have gone away; what was committed stays.

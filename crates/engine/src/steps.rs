@@ -3,4 +3,5 @@
 
 pub mod books;
 pub mod deliver;
+pub mod pulse;
 pub mod timers;

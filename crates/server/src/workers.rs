@@ -15,6 +15,7 @@ const CHECKPOINTS_EVERY: Duration = Duration::from_secs(5);
 const LEASES_EVERY: Duration = Duration::from_millis(25);
 /// A round of checks reads at most 1,500 rows: some milliseconds, whatever the size.
 const BOOKS_EVERY: Duration = Duration::from_secs(1);
+const PULSE_EVERY: Duration = Duration::from_secs(1);
 const USES_EVERY: Duration = Duration::from_mins(1);
 /// The dashboard's sums are brought up when nothing was committed for so long.
 const TALLIES_EVERY: Duration = Duration::from_secs(5);
@@ -32,6 +33,7 @@ impl Workers {
         loops.spawn(checkpoints(app.clone()));
         loops.spawn(leases(app.clone()));
         loops.spawn(books(app.clone()));
+        loops.spawn(pulse(app.clone()));
         loops.spawn(tallies(app.clone()));
         Workers { loops }
     }
@@ -83,6 +85,13 @@ async fn books(app: App) {
         if let Err(error) = app.engine.check_books().await {
             tracing::warn!(%error, "the books were not checked; trying again");
         }
+    }
+}
+
+async fn pulse(app: App) {
+    let mut stopping = app.stopping();
+    while rest(&mut stopping, PULSE_EVERY).await {
+        app.engine.feel_pulse();
     }
 }
 

@@ -91,7 +91,7 @@ impl House {
     }
 
     /// Whether there was an answer.
-    async fn charge(&self, base: &str, key: &str, told: &Mutex<Told>) -> bool {
+    pub async fn charge(&self, base: &str, key: &str, told: &Mutex<Told>) -> bool {
         let began = Instant::now();
         let answer = self.send(base, key).await;
         let mut told = told.lock();

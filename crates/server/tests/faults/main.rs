@@ -15,5 +15,6 @@ mod load;
 #[path = "../process/mod.rs"]
 mod process;
 mod secrets;
+mod shim;
 mod stop;
 mod wait;
