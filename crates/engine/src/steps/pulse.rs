@@ -1,5 +1,5 @@
-//! Whether the writer gets anywhere. While a disk hangs, what waits for it waits on; but nothing new
-//! is let in, so that callers hear at once that nothing was written.
+//! Whether the writer gets anywhere. While a disk hangs, what waits for it waits on; but nothing
+//! new is let in, so that callers hear at once that nothing was written.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
