@@ -71,6 +71,11 @@ impl Fault {
 }
 
 impl Error {
+    /// Whether the other nodes of the database took over what this one had.
+    pub fn is_given_up(&self) -> bool {
+        matches!(self, Error::Store(store::Error::Ended))
+    }
+
     /// A field of the request is wrong.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Error {
         Fault::new(Class::Invalid, "validation_error", message).at(field).into()

@@ -25,6 +25,7 @@ pub mod holds;
 pub mod idempotency;
 pub mod keys;
 pub mod members;
+pub mod nodes;
 pub mod offers;
 pub mod paywall_keys;
 pub mod paywall_states;

@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use domain::id::{Mint, RequestId};
 use domain::scope::Scope;
@@ -70,6 +70,8 @@ pub struct Engine {
     pub(crate) checks: Checks,
     /// Whether the writer gets anywhere.
     pub(crate) pulse: Pulse,
+    /// The last turn of the database's writers that this node has followed.
+    pub(crate) followed: AtomicI64,
     /// Held while a test clock moves.
     pub(crate) moving: tokio::sync::Mutex<()>,
     /// Who sends webhooks in this process, for test clocks.
@@ -114,6 +116,7 @@ impl Engine {
             leases: Leases::default(),
             checks: Checks::default(),
             pulse: Pulse::default(),
+            followed: AtomicI64::new(0),
             moving: tokio::sync::Mutex::new(()),
             sends: RwLock::new(None),
         }))
@@ -197,6 +200,28 @@ impl Engine {
         if self.forgets() != seen {
             cache.remove(&key);
         }
+    }
+
+    /// Another node may have changed anything that is kept here beside the ledger.
+    pub(crate) fn forget_all(&self) {
+        self.forget();
+        self.keys.clear();
+        self.paywalls.clear();
+        self.offers.clear();
+        self.sights.clear();
+    }
+
+    /// Sets the clocks as they are stored.
+    pub(crate) fn reload_clocks(&self) -> Result<(), Error> {
+        let all = self.database.read(store::tenants::environments)?;
+        let stored = all.into_iter().map(|one| (one.scope.env, one.clock));
+        self.clocks.reload(stored.collect());
+        Ok(())
+    }
+
+    /// Lets those look again who wait for a commit.
+    pub(crate) fn wake_commits(&self) {
+        self.commits.send_modify(|_| ());
     }
 
     /// To be called before a value is taken out of memory because it changed.

@@ -36,6 +36,8 @@ pub enum NodeError {
     Accept(io::Error),
     #[error("another process has {0} open; stop it, or choose another folder with --data-dir")]
     InUse(String),
+    #[error("the other nodes gave this one up, because it was silent; start it again")]
+    GivenUp,
     #[error("the lock of {database} cannot be taken: {error}")]
     Lock { database: String, error: io::Error },
     #[error(transparent)]
@@ -125,7 +127,11 @@ impl Node {
         workers.end().await;
         app.engine.end_leases().await;
         deliverer.stop().await;
+        let left = app.engine.leave().await;
         app.engine.close();
+        if left.is_err_and(|error| error.is_given_up()) {
+            return Err(NodeError::GivenUp);
+        }
         tracing::info!("stopped");
         ended.map_err(NodeError::Accept)
     }
@@ -133,8 +139,13 @@ impl Node {
 
 /// Requests of the proxy that an earlier process left open are settled before there are new ones.
 async fn settle_orphans(engine: &Engine) -> Result<(), NodeError> {
+    engine.keep_node().await?;
+    if engine.database().is_shared() {
+        // What other nodes have under way is theirs.
+        return Ok(());
+    }
     for scope in engine.scopes()? {
-        let settled = engine.recover_requests(scope).await?;
+        let settled = engine.recover_requests(scope, None).await?;
         if settled > 0 {
             tracing::warn!(settled, "requests were under way when the last process ended");
         }

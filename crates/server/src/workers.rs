@@ -16,6 +16,10 @@ const LEASES_EVERY: Duration = Duration::from_millis(25);
 /// A round of checks reads at most 1,500 rows: some milliseconds, whatever the size.
 const BOOKS_EVERY: Duration = Duration::from_secs(1);
 const PULSE_EVERY: Duration = Duration::from_secs(1);
+/// A third of a node's lease at most, so that two renewals may fail.
+const NODE_LEASE_EVERY: Duration = Duration::from_secs(2);
+/// So long another node may go on with a key that was revoked here.
+const OTHER_NODES_EVERY: Duration = Duration::from_millis(100);
 const USES_EVERY: Duration = Duration::from_mins(1);
 /// The dashboard's sums are brought up when nothing was committed for so long.
 const TALLIES_EVERY: Duration = Duration::from_secs(5);
@@ -35,6 +39,10 @@ impl Workers {
         loops.spawn(books(app.clone()));
         loops.spawn(pulse(app.clone()));
         loops.spawn(tallies(app.clone()));
+        if app.engine.database().is_shared() {
+            loops.spawn(node_lease(app.clone()));
+            loops.spawn(other_nodes(app.clone()));
+        }
         Workers { loops }
     }
 
@@ -48,6 +56,29 @@ impl Workers {
 async fn rest(stopping: &mut watch::Receiver<bool>, time: Duration) -> bool {
     let stopped = stopping.wait_for(|stopping| *stopping);
     tokio::time::timeout(time, stopped).await.is_err()
+}
+
+/// A node that was given up cannot write any more: it stops, so that it is started again.
+async fn node_lease(app: App) {
+    let mut stopping = app.stopping();
+    while rest(&mut stopping, NODE_LEASE_EVERY).await {
+        match app.engine.keep_node().await {
+            Ok(_) => {}
+            Err(error) if error.is_given_up() => return app.stop(),
+            Err(error) => {
+                tracing::warn!(%error, "this node's lease was not prolonged; trying again");
+            }
+        }
+    }
+}
+
+async fn other_nodes(app: App) {
+    let mut stopping = app.stopping();
+    while rest(&mut stopping, OTHER_NODES_EVERY).await {
+        if let Err(error) = app.engine.follow_nodes().await {
+            tracing::warn!(%error, "what other nodes changed is not known; trying again");
+        }
+    }
 }
 
 async fn timers(app: App) {

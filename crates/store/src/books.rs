@@ -130,7 +130,7 @@ impl Error {
         match self {
             Error::Database(error) => error.is_unreadable(),
             Error::Corrupt { .. } => true,
-            Error::Unavailable | Error::Open(_) => false,
+            Error::Unavailable | Error::Open(_) | Error::Ended => false,
         }
     }
 }

@@ -84,6 +84,11 @@ impl Database {
         Ok(())
     }
 
+    /// Whether several nodes may write to it.
+    pub fn is_shared(&self) -> bool {
+        self.path().is_none()
+    }
+
     /// The file of an embedded database.
     pub fn path(&self) -> Option<&Path> {
         match &self.home {

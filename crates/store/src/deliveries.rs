@@ -20,8 +20,8 @@ use crate::value::{Millis, unsigned};
 
 pub use list::{Filters, Mark, first_open, page};
 pub use queue::{
-    claim, due, find, give_back, give_back_all, insert, next_due, park, promote, set, test_place,
-    unpark,
+    claim, due, find, give_back, give_back_all, give_back_of, insert, next_due, park, promote, set,
+    test_place, unpark,
 };
 pub use routing::Routing;
 pub(crate) use routing::{append, heads, matches, routing};

@@ -80,6 +80,8 @@ pub(crate) struct Desk {
     pub(crate) handovers: Vec<Handover>,
     /// What the open transaction touched, for other nodes.
     told: Told,
+    /// This run of this node.
+    pub(crate) node: i64,
     seed: u64,
 }
 
@@ -106,6 +108,7 @@ impl Desk {
             log,
             handovers: Vec::new(),
             told: Told::default(),
+            node: seed.cast_signed(),
             seed,
         })
     }
@@ -186,6 +189,11 @@ impl Desk {
         Ok(())
     }
 
+    /// A node is given up, in the turn of this transaction.
+    pub(crate) fn end_node(&mut self, node: i64) {
+        self.told.ended.push(node);
+    }
+
     /// Its row or what stands beside it changed: it is loaded again.
     pub(crate) fn forget_account(&mut self, wallet: i64) {
         self.slots.remove(&wallet);
@@ -239,7 +247,7 @@ impl Desk {
         )?;
         crate::events::append(connection, &records, recorded_at)?;
         chapters::append(connection, &records, recorded_at)?;
-        proxy_requests::save(connection, std::mem::take(&mut self.requests))?;
+        proxy_requests::save(connection, self.node, std::mem::take(&mut self.requests))?;
         crate::alerts::append(connection, &records)?;
         self.write_accounts(connection)?;
         self.write_counters(connection, &records)?;
@@ -363,7 +371,7 @@ impl Desk {
                 &routing,
                 (env, records),
                 wallet_of,
-                &mut self.handovers,
+                (self.node, &mut self.handovers),
             )?;
         }
         Ok(())

@@ -11,6 +11,9 @@ pub enum Error {
     /// The writer has stopped or its queue is full.
     #[error("the writer takes no more work now")]
     Unavailable,
+    /// Another node took over what this one had, because it was silent for too long.
+    #[error("this node was given up by the others; it must start again")]
+    Ended,
     /// The file cannot be opened or is of a newer version.
     #[error("{0}")]
     Open(String),

@@ -32,6 +32,7 @@ pub mod identities;
 pub mod keys;
 pub mod members;
 mod migrations;
+pub mod nodes;
 pub mod page;
 pub mod paywall_secrets;
 pub mod paywalls;

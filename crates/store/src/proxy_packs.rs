@@ -341,7 +341,7 @@ mod tests {
                         _ => rows.push(noted(&story, Standing::Ended { known: false })),
                     }
                 }
-                proxy_requests::save(&connection, rows).unwrap();
+                proxy_requests::save(&connection, 1, rows).unwrap();
             }
             let (ids, mut before) = (all.iter().rev().copied().collect::<Vec<_>>(), None);
             let mut paged = Vec::new();

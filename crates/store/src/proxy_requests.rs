@@ -79,10 +79,14 @@ fn from_row(row: &Row<'_>) -> Result<StoredRequest, Error> {
 
 /// Writes requests as they are now, new or known; one that ended is not under way again. What was
 /// counted stays.
-pub(crate) fn save(connection: &Connection, requests: Vec<(EnvNo, Noted)>) -> Result<(), Error> {
+pub(crate) fn save(
+    connection: &Connection,
+    node: i64,
+    requests: Vec<(EnvNo, Noted)>,
+) -> Result<(), Error> {
     let is_ended = |(_, one): &(EnvNo, Noted)| matches!(one.standing, Standing::Ended { .. });
     let (ended, open): (Vec<_>, Vec<_>) = requests.into_iter().partition(is_ended);
-    save_open(connection, &open)?;
+    save_open(connection, node, &open)?;
     delete(connection, &ended)?;
     let ended = ended.into_iter().map(|(env, request)| {
         let Noted { paywall, id, story, .. } = request;
@@ -91,13 +95,13 @@ pub(crate) fn save(connection: &Connection, requests: Vec<(EnvNo, Noted)>) -> Re
     proxy_packs::append(connection, ended.collect())
 }
 
-fn save_open(connection: &Connection, requests: &[(EnvNo, Noted)]) -> Result<(), Error> {
+fn save_open(connection: &Connection, node: i64, requests: &[(EnvNo, Noted)]) -> Result<(), Error> {
     if requests.is_empty() {
         return Ok(());
     }
     let mut upsert = connection.bulk(
-        "INSERT INTO proxy_requests (env, paywall, id, wallet, unsettled, counted, story)
-         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)
+        "INSERT INTO proxy_requests (env, paywall, id, wallet, unsettled, counted, story, node)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7)
          ON CONFLICT (env, paywall, id) DO UPDATE SET unsettled = excluded.unsettled,
             story = excluded.story",
     )?;
@@ -109,6 +113,7 @@ fn save_open(connection: &Connection, requests: &[(EnvNo, Noted)]) -> Result<(),
             request.wallet,
             request.standing == Standing::Unsettled,
             proxy_packs::pack([(request.id, &request.story)]),
+            node,
         ])?;
     }
     Ok(upsert.finish()?)
@@ -168,12 +173,13 @@ pub fn find(
     Shelf::default().find(read, scope, request)
 }
 
-/// Requests that nobody ended yet, and those that are not settled.
-pub fn open(read: Read<'_>, scope: &Scope) -> Result<Vec<StoredRequest>, Error> {
+/// Requests that nobody ended yet, and those that are not settled; of one node, or of all.
+pub fn open(read: Read<'_>, scope: &Scope, node: Option<i64>) -> Result<Vec<StoredRequest>, Error> {
     let mut select = read.connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM proxy_requests WHERE env = ?1 ORDER BY paywall, id"
+        "SELECT {COLUMNS} FROM proxy_requests WHERE env = ?1 AND (node = ?2 OR ?2 IS NULL)
+         ORDER BY paywall, id"
     ))?;
-    let rows = select.query_map([scope.env.get()], |row| Ok(from_row(row)))?;
+    let rows = select.query_map(params![scope.env.get(), node], |row| Ok(from_row(row)))?;
     rows.map(|row| row?).collect()
 }
 

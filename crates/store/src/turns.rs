@@ -32,6 +32,8 @@ pub(crate) struct Told {
     /// A command ran that may have changed what nodes keep in memory beside the ledger: keys,
     /// paywalls, settings, receivers, clocks.
     pub(crate) changes: bool,
+    /// Nodes that were given up.
+    pub(crate) ended: Vec<i64>,
 }
 
 /// An environment after a turn.
@@ -51,6 +53,10 @@ impl Told {
         let mut bytes = Vec::with_capacity(16 + self.wallets.len() * 4 + self.keys.len() * 14);
         let length = |length: usize| i128::try_from(length).unwrap_or(0);
         push(&mut bytes, i128::from(self.changes));
+        push(&mut bytes, length(self.ended.len()));
+        for node in &self.ended {
+            push(&mut bytes, i128::from(*node));
+        }
         push(&mut bytes, length(self.envs.len()));
         for (env, told) in &self.envs {
             push(&mut bytes, i128::from(env.get()));
@@ -75,6 +81,9 @@ impl Told {
         let rest = &mut rest;
         let mut told = Told { changes: pull(rest)? != 0, ..Told::default() };
         for _ in 0..pull(rest)? {
+            told.ended.push(small(pull(rest)?)?);
+        }
+        for _ in 0..pull(rest)? {
             let env = EnvNo::new(u16::try_from(pull(rest)?).ok()?);
             let last_at = Timestamp::from_millis(small(pull(rest)?)?);
             let counters = pull_maybe(rest, |rest| {
@@ -98,12 +107,14 @@ pub(crate) struct Turns {
     node: i64,
     /// The last turn that the memory knows.
     seen: i64,
+    /// Another node took over what this one had.
+    is_ended: bool,
 }
 
 impl Turns {
     /// Takes the first turn, inside which the memory is loaded; `end` ends it.
     pub(crate) fn open(session: &Session, node: i64) -> Result<Turns, Error> {
-        Ok(Turns { node, seen: take(session)? })
+        Ok(Turns { node, seen: take(session)?, is_ended: false })
     }
 
     /// Waits for the turn and begins its transaction; brings the memory up to those between.
@@ -116,6 +127,7 @@ impl Turns {
         let last = take(session)?;
         if last != self.seen {
             let missed = since(connection, self.seen)?;
+            self.is_ended |= missed.iter().any(|(_, told)| told.ended.contains(&self.node));
             if missed.first().is_some_and(|(turn, _)| *turn == self.seen + 1) {
                 desk.learn(missed.iter().map(|(_, told)| told));
             } else {
@@ -125,6 +137,9 @@ impl Turns {
                 times.reload(clocks(connection)?);
             }
             self.seen = last;
+        }
+        if self.is_ended {
+            return Err(Error::Ended);
         }
         Ok(())
     }
@@ -215,12 +230,13 @@ mod tests {
                 any::<u16>(), prop::option::of((any::<u64>(), any::<u64>())), 0..3),
             keys in prop::collection::vec((any::<u64>(), any::<i64>()), 0..9),
             changes in any::<bool>(),
+            ended in prop::collection::vec(any::<i64>(), 0..2),
         ) {
             let last_at = Timestamp::from_millis(7);
             let envs = envs.into_iter().map(|(env, counters)| {
                 (EnvNo::new(env), EnvTold { counters, last_at })
             });
-            let told = Told { wallets, envs: envs.collect(), keys, changes };
+            let told = Told { wallets, envs: envs.collect(), keys, changes, ended };
             prop_assert_eq!(Told::unpack(&told.pack()), Some(told));
         }
     }

@@ -41,6 +41,8 @@ pub struct Tx<'w> {
 pub struct Write<'t> {
     pub(crate) connection: &'t Connection,
     overlay: &'t Overlay,
+    /// This run of this node.
+    pub(crate) node: i64,
 }
 
 impl<'t> Write<'t> {
@@ -77,7 +79,8 @@ impl Tx<'_> {
     pub fn write(&mut self) -> Result<Write<'_>, Error> {
         self.desk.flush(self.connection, self.recorded_at)?;
         self.began = 0;
-        Ok(Write { connection: self.connection, overlay: self.desk.log.overlay() })
+        let overlay = self.desk.log.overlay();
+        Ok(Write { connection: self.connection, overlay, node: self.desk.node })
     }
 
     pub fn read(&mut self) -> Result<Read<'_>, Error> {

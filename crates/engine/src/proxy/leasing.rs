@@ -33,7 +33,9 @@ impl Engine {
         asked: &Arc<Asked>,
     ) -> Result<Option<Admission>, Error> {
         let paywall = &asked.call.paywall.paywall;
-        if paywall.settlement.mode != SettlementMode::Lease || limits::any(paywall) {
+        let by_ledger = paywall.settlement.mode != SettlementMode::Lease || limits::any(paywall);
+        // A lease is the promise of one process; what nodes of a server hold, each could outrun.
+        if by_ledger || self.database().is_shared() {
             return Ok(None);
         }
         let Ok(target) = &asked.aim else { return Ok(None) };

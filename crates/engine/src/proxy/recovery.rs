@@ -27,9 +27,9 @@ impl Engine {
     /// Ends every open request of the environment and settles what was left unsettled; called
     /// before this process admits any. Returns how many requests it settled. One that cannot be,
     /// because its wallet may not move, is left as it is: it must not keep the others, or the
-    /// server, from their work.
-    pub async fn recover_requests(&self, scope: Scope) -> Result<usize, Error> {
-        let open = self.read(move |read| Ok(proxy_requests::open(read, &scope)?)).await?;
+    /// server, from their work. `node` names whose; without it they are of processes that are gone.
+    pub async fn recover_requests(&self, scope: Scope, node: Option<i64>) -> Result<usize, Error> {
+        let open = self.read(move |read| Ok(proxy_requests::open(read, &scope, node)?)).await?;
         let mut leased: BTreeMap<(i64, i64), Vec<StoredRequest>> = BTreeMap::new();
         let mut ended = 0;
         for row in open {

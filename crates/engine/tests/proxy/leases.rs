@@ -169,8 +169,8 @@ async fn a_crash_settles_what_was_written_and_frees_the_rest() {
     house.engine.close();
     let engine = start(&house.folder, 2);
     let again = House { engine, ..house };
-    assert_eq!(again.engine.recover_requests(again.scope).await.unwrap(), 2);
-    assert_eq!(again.engine.recover_requests(again.scope).await.unwrap(), 0);
+    assert_eq!(again.engine.recover_requests(again.scope, None).await.unwrap(), 2);
+    assert_eq!(again.engine.recover_requests(again.scope, None).await.unwrap(), 0);
     let (balance, held) = again.balance("fay").await;
     let cost = amount("1") - balance;
     assert!(held.is_zero(), "{held}");

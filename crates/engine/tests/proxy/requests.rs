@@ -147,8 +147,8 @@ async fn a_crash_settles_each_open_request_once_for_what_was_delivered() {
     house.engine.close();
     let engine = start(&house.folder, 2);
     let again = House { engine, ..house };
-    assert_eq!(again.engine.recover_requests(again.scope).await.unwrap(), 2);
-    assert_eq!(again.engine.recover_requests(again.scope).await.unwrap(), 0);
+    assert_eq!(again.engine.recover_requests(again.scope, None).await.unwrap(), 2);
+    assert_eq!(again.engine.recover_requests(again.scope, None).await.unwrap(), 0);
     let (balance, held) = again.balance("fay").await;
     let cost = amount("1") - balance;
     assert!(held.is_zero() && cost >= amount("0.00012") && cost < amount("0.00014"), "{cost}");
@@ -216,7 +216,7 @@ async fn a_crash_frees_what_a_stream_had_grown_by() {
     house.engine.close();
     let engine = start(&house.folder, 2);
     let again = House { engine, ..house };
-    assert_eq!(again.engine.recover_requests(again.scope).await.unwrap(), 1);
+    assert_eq!(again.engine.recover_requests(again.scope, None).await.unwrap(), 1);
     assert_eq!(again.balance("ida").await, (amount("1"), Amount::ZERO));
     again.books_balance().await;
 }

@@ -164,10 +164,11 @@ pub fn claim(
         .query_map(params![scope.env.get(), receiver.0, Millis(until), limit], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let mut lease = connection.prepare_cached(
-        "UPDATE deliveries SET state = 'leased' WHERE receiver = ?1 AND place = ?2 AND env = ?3",
+        "UPDATE deliveries SET state = 'leased', node = ?4
+         WHERE receiver = ?1 AND place = ?2 AND env = ?3",
     )?;
     for place in &places {
-        lease.execute(params![receiver.0, place, scope.env.get()])?;
+        lease.execute(params![receiver.0, place, scope.env.get(), write.node])?;
     }
     let handover = |place| Handover { receiver, place: Place::from_raw(place), fresh: false };
     Ok(places.into_iter().map(handover).collect())
@@ -190,10 +191,19 @@ pub fn give_back(
     Ok(())
 }
 
-/// Ends every lease: this process stops sending.
+/// Ends every lease of this process: it stops sending.
 pub fn give_back_all(write: Write<'_>) -> Result<(), Error> {
-    let connection = write.connection;
-    connection.execute("UPDATE deliveries SET state = 'due' WHERE state = 'leased'", [])?;
+    give_back_of(write, write.node)
+}
+
+/// Ends every lease of a node.
+pub fn give_back_of(write: Write<'_>, node: i64) -> Result<(), Error> {
+    // The first condition is the index's.
+    let mut update = write.connection.prepare_cached(
+        "UPDATE deliveries SET state = 'due' WHERE state IN ('due', 'leased', 'waiting')
+            AND state = 'leased' AND node = ?1",
+    )?;
+    update.execute([node])?;
     Ok(())
 }
 
@@ -209,13 +219,14 @@ pub fn promote(
         return Ok(None);
     }
     let mut update = connection.prepare_cached(
-        "UPDATE deliveries SET state = 'leased' WHERE env = ?3 AND receiver = ?1 AND place = (
+        "UPDATE deliveries SET state = 'leased', node = ?4
+         WHERE env = ?3 AND receiver = ?1 AND place = (
             SELECT place FROM deliveries WHERE receiver = ?1 AND order_key = ?2
                 AND state IN ('due', 'leased', 'waiting') AND class <> 'replay'
             ORDER BY sequence LIMIT 1) AND state = 'waiting' RETURNING place",
     )?;
     let place = update
-        .query_row(params![receiver.0, order_key, scope.env.get()], |row| row.get(0))
+        .query_row(params![receiver.0, order_key, scope.env.get(), write.node], |row| row.get(0))
         .optional()?;
     Ok(place.map(|place| Handover { receiver, place: Place::from_raw(place), fresh: false }))
 }

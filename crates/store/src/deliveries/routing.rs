@@ -95,13 +95,13 @@ pub(crate) fn append(
     routing: &[Routing],
     (env, records): (EnvNo, &[Record]),
     wallet_of: impl Fn(i64) -> Option<Arc<Wallet>>,
-    handovers: &mut Vec<Handover>,
+    (node, handovers): (i64, &mut Vec<Handover>),
 ) -> Result<(), Error> {
     for record in records {
         for head in heads(env, record, &wallet_of) {
             for receiver in routing {
                 if !head.suppressed && matches(receiver, &head) {
-                    insert(connection, (env, receiver), &head, handovers)?;
+                    insert(connection, (env, receiver), &head, (node, &mut *handovers))?;
                 }
             }
         }
@@ -189,7 +189,7 @@ fn insert(
     connection: &Connection,
     (env, receiver): (EnvNo, &Routing),
     head: &Head,
-    handovers: &mut Vec<Handover>,
+    (node, handovers): (i64, &mut Vec<Handover>),
 ) -> Result<(), Error> {
     let state = first_state(connection, receiver, head)?;
     // What goes without order under `subject` must not hold back what has one.
@@ -197,8 +197,8 @@ fn insert(
     let order_key = if bulk { "" } else { &head.order_key };
     let mut insert = connection.prepare_cached(
         "INSERT INTO deliveries (receiver, place, env, at, kind, subject, order_key, sequence,
-            class, state, step, attempts, next_at, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'live', ?9, 0, 0, ?4, ?4, ?4)",
+            class, state, step, attempts, next_at, created_at, updated_at, node)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'live', ?9, 0, 0, ?4, ?4, ?4, ?10)",
     )?;
     insert.execute(params![
         receiver.no.0,
@@ -210,6 +210,7 @@ fn insert(
         order_key,
         signed(head.sequence),
         state,
+        node,
     ])?;
     if state == "leased" {
         handovers.push(Handover { receiver: receiver.no, place: head.place, fresh: true });

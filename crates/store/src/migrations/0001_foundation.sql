@@ -10,6 +10,9 @@ INSERT INTO writer_turn (no, turn) VALUES (1, 0);
 CREATE TABLE turns (turn BIGINT PRIMARY KEY, node BIGINT NOT NULL, told BLOB NOT NULL)
   WITHOUT ROWID;
 
+-- Runs of nodes, and until when each lives unless it says more.
+CREATE TABLE nodes (node BIGINT PRIMARY KEY, expires_at BIGINT NOT NULL) WITHOUT ROWID;
+
 CREATE TABLE tenants (
   no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, name TEXT NOT NULL, status TEXT NOT NULL,
   body TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
@@ -213,6 +216,8 @@ CREATE TABLE deliveries (
   created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
   -- What causes the next attempt; whether an exhausted one stops its order key.
   trigger TEXT NOT NULL DEFAULT 'schedule', halts INTEGER NOT NULL DEFAULT 0,
+  -- Who has leased it.
+  node INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (receiver, place)) WITHOUT ROWID;
 CREATE INDEX deliveries_due ON deliveries (env, receiver, next_at) WHERE state = 'due';
 CREATE INDEX deliveries_open ON deliveries (receiver, order_key, sequence)
@@ -250,7 +255,8 @@ CREATE TABLE idempotency_filters (
 CREATE TABLE proxy_requests (
   env INTEGER NOT NULL, paywall INTEGER NOT NULL, id BLOB NOT NULL, wallet INTEGER NOT NULL,
   unsettled INTEGER NOT NULL, counted INTEGER NOT NULL, story BLOB NOT NULL,
-  PRIMARY KEY (env, paywall, id)) WITHOUT ROWID;
+  -- Who serves it.
+  node INTEGER NOT NULL, PRIMARY KEY (env, paywall, id)) WITHOUT ROWID;
 CREATE INDEX proxy_requests_by_wallet ON proxy_requests (env, wallet) WHERE unsettled = 0;
 
 -- Those that ended: stories by the pack, with its first and last id. See `proxy_packs`.

@@ -207,10 +207,12 @@ impl Thread {
 
 fn refuse(jobs: Vec<Box<dyn Job>>, error: &Error) {
     tracing::error!(%error, jobs = jobs.len(), "a transaction failed");
-    let away = error.is_lost();
     for job in jobs {
-        let reason = if away { Error::Unavailable } else { Error::Open(error.to_string()) };
-        job.done(Err(reason));
+        job.done(Err(match error {
+            Error::Ended => Error::Ended,
+            away if away.is_lost() => Error::Unavailable,
+            other => Error::Open(other.to_string()),
+        }));
     }
 }
 

@@ -187,7 +187,7 @@ async fn a_process_that_stops_settles_its_leases() {
     assert_eq!(wall.event("paywall.proxy.request.canceled")["canceledBy"], "shutdown");
     let (told, balance) = (wall.after_deposit(), wall.balance("ann").await);
     wall.app.restart().await;
-    assert_eq!(wall.app.engine.recover_requests(wall.app.scope).await.unwrap(), 0);
+    assert_eq!(wall.app.engine.recover_requests(wall.app.scope, None).await.unwrap(), 0);
     assert_eq!((wall.after_deposit(), wall.balance("ann").await), (told, balance));
 }
 
