@@ -45,11 +45,11 @@ pub fn last_at(read: Read<'_>, scope: &Scope) -> Result<Timestamp, Error> {
     // What fell due is dated at its instant, so the last row alone does not say.
     for newest in [
         "SELECT MAX(at) FROM (SELECT at FROM entries WHERE place BETWEEN ?1 AND ?2
-            ORDER BY place DESC LIMIT 100)",
+            ORDER BY place DESC LIMIT 100) AS newest",
         "SELECT MAX(at) FROM (SELECT at FROM events WHERE place BETWEEN ?1 AND ?2
-            ORDER BY place DESC LIMIT 100)",
+            ORDER BY place DESC LIMIT 100) AS newest",
         "SELECT MAX(at) FROM (SELECT at FROM chapters WHERE place BETWEEN ?1 AND ?2
-            ORDER BY place DESC LIMIT 100)",
+            ORDER BY place DESC LIMIT 100) AS newest",
     ] {
         let mut select = read.connection.prepare_cached(newest)?;
         let at: Option<Millis> = select.query_row([first, last], |row| row.get(0))?;
