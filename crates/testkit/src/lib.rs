@@ -11,6 +11,7 @@
 pub mod app;
 pub mod document;
 pub mod ground;
+pub mod postgres;
 pub mod world;
 
 pub use rusqlite;

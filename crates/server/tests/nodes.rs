@@ -1,0 +1,199 @@
+//! Real nodes on one PostgreSQL: what a wallet has is spent once, whoever is killed. Each test has
+//! a server of its own, with fsync on.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test stops at the first surprise")]
+
+mod process;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use process::{KEY, Server, post};
+use serde_json::{Value, json};
+use testkit::postgres::Postgres;
+
+const CLIENTS: usize = 8;
+/// The server's own waits for a database that is away are shorter.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Keys of acknowledged charges, with their activity ids.
+type Acknowledged = Arc<Mutex<BTreeMap<String, String>>>;
+
+struct Cluster {
+    postgres: Postgres,
+    folder: tempfile::TempDir,
+    client: reqwest::Client,
+    paywall_key: String,
+}
+
+impl Cluster {
+    /// A database, a paywall, and a user with so much money.
+    async fn start(amount: &str) -> (Cluster, Server) {
+        let postgres = Postgres::start();
+        let folder = tempfile::tempdir().unwrap();
+        let client = testkit::http_client();
+        let mut cluster = Cluster { postgres, folder, client, paywall_key: String::new() };
+        let first = cluster.node().await;
+        let body = json!({ "name": "Nodes", "currency": "USD" });
+        let url = format!("{}/v1/paywalls", first.base);
+        let paywall = post(&cluster.client, url, ("x-api-key", KEY), &body).await.unwrap();
+        paywall["apiKey"].as_str().unwrap().clone_into(&mut cluster.paywall_key);
+        let body = json!({ "user": "ann", "amount": amount });
+        let url = format!("{}/v1/user/balance/deposit", first.base);
+        let bearer = format!("Bearer {}", cluster.paywall_key);
+        post(&cluster.client, url, ("authorization", &bearer), &body).await.unwrap();
+        (cluster, first)
+    }
+
+    /// One more node, ready.
+    async fn node(&self) -> Server {
+        let folder = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
+        let node = Server::start_with(&folder, &[("FAREBOX_DATABASE_URL", &self.postgres.url())]);
+        node.ready(&self.client).await;
+        node
+    }
+
+    /// Status of a charge of one unit, and its activity where it was made.
+    async fn charge(&self, base: &str, key: &str) -> (u16, Option<String>, bool) {
+        let request = self
+            .client
+            .post(format!("{base}/v1/user/charge"))
+            .bearer_auth(&self.paywall_key)
+            .header("idempotency-key", key)
+            .timeout(ANSWERED_WITHIN)
+            .json(&json!({ "user": "ann", "amount": "1" }));
+        let Ok(answer) = request.send().await else { return (0, None, false) };
+        let status = answer.status().as_u16();
+        let may_retry = answer.headers().contains_key("retry-after");
+        let body: Value = answer.json().await.unwrap_or_default();
+        let done = body["success"] == true;
+        let activity = body["activityId"].as_str().filter(|_| done).map(ToOwned::to_owned);
+        (status, activity, may_retry)
+    }
+
+    /// Clients that charge until `stop`, each key at one node after the other until it is answered.
+    fn load(
+        self: &Arc<Self>,
+        bases: &[String],
+        (stop, acknowledged): (&Arc<AtomicBool>, &Acknowledged),
+    ) -> Vec<tokio::task::JoinHandle<()>> {
+        let clients = (0..CLIENTS).map(|client| {
+            let (cluster, bases) = (self.clone(), bases.to_owned());
+            let (stop, acknowledged) = (stop.clone(), acknowledged.clone());
+            tokio::spawn(async move {
+                let mut turn = client;
+                for number in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let key = format!("{client}-{number}");
+                    loop {
+                        turn += 1;
+                        let base = &bases[turn % bases.len()];
+                        match cluster.charge(base, &key).await {
+                            (200, Some(activity), _) => {
+                                acknowledged.lock().insert(key, activity);
+                                break;
+                            }
+                            // Refused: the money is spent.
+                            (200..500, None, _) => return,
+                            (status, _, may_retry) => {
+                                assert!(status == 0 || may_retry, "{status} without retry-after");
+                                tokio::time::sleep(Duration::from_millis(50)).await;
+                            }
+                        }
+                    }
+                }
+            })
+        });
+        clients.collect()
+    }
+
+    /// Every acknowledged key answers as it did; the books balance and hold exactly those.
+    async fn prove(&self, base: &str, acknowledged: &Acknowledged) {
+        let acknowledged = std::mem::take(&mut *acknowledged.lock());
+        println!("{} acknowledged charges", acknowledged.len());
+        for (key, activity) in &acknowledged {
+            let (status, again, _) = self.charge(base, key).await;
+            assert_eq!((status, again.as_ref()), (200, Some(activity)), "{key}");
+        }
+        let url = format!("{base}/v1/verify");
+        let proof = self.client.get(url).header("x-api-key", KEY).send().await.unwrap();
+        let proof: Value = proof.json().await.unwrap();
+        assert_eq!(proof["balanced"], true, "{proof:#}");
+        let revenue = &proof["totals"]["USD"]["revenue"];
+        assert_eq!(revenue, &json!(acknowledged.len().to_string()), "each is there once");
+    }
+}
+
+async fn end(clients: Vec<tokio::task::JoinHandle<()>>) {
+    for client in clients {
+        client.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_spend_a_wallet_to_its_last_unit_and_no_further() {
+    let (cluster, first) = Cluster::start("300").await;
+    let second = cluster.node().await;
+    let cluster = Arc::new(cluster);
+    let (stop, acknowledged) = (Arc::default(), Acknowledged::default());
+    let bases = [first.base.clone(), second.base.clone()];
+    end(cluster.load(&bases, (&stop, &acknowledged))).await;
+    assert_eq!(acknowledged.lock().len(), 300);
+    cluster.prove(&second.base, &acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_node_leaves_nothing_open_and_its_callers_go_on_at_the_other() {
+    let (cluster, first) = Cluster::start("1000000").await;
+    let second = cluster.node().await;
+    let cluster = Arc::new(cluster);
+    let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Acknowledged::default());
+    let bases = [first.base.clone(), second.base.clone()];
+    let clients = cluster.load(&bases, (&stop, &acknowledged));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    first.kill();
+    let at_kill = acknowledged.lock().len();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stop.store(true, Ordering::Relaxed);
+    end(clients).await;
+    assert!(acknowledged.lock().len() > at_kill + CLIENTS, "the other node went on");
+    cluster.prove(&second.base, &acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_dies_under_load_costs_no_acknowledged_charge_and_doubles_none() {
+    let (cluster, first) = Cluster::start("1000000").await;
+    let cluster = Arc::new(cluster);
+    let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Acknowledged::default());
+    let clients = cluster.load(&[first.base.clone()], (&stop, &acknowledged));
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        cluster.postgres.kill();
+        let began = Instant::now();
+        loop {
+            let (status, _, may_retry) = cluster.charge(&first.base, "while it is away").await;
+            if status == 503 {
+                assert!(may_retry);
+                break;
+            }
+            assert!(began.elapsed() < ANSWERED_WITHIN, "{status} while the database is away");
+        }
+        let before = acknowledged.lock().len();
+        cluster.postgres.begin();
+        let began = Instant::now();
+        while acknowledged.lock().len() <= before {
+            assert!(began.elapsed() < ANSWERED_WITHIN, "charges go on once it is back");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let (status, away, _) = cluster.charge(&first.base, "while it is away").await;
+    acknowledged.lock().insert("while it is away".to_owned(), away.unwrap_or_default());
+    assert_eq!(status, 200);
+    stop.store(true, Ordering::Relaxed);
+    end(clients).await;
+    cluster.prove(&first.base, &acknowledged).await;
+}

@@ -1,0 +1,104 @@
+//! A PostgreSQL server of a test's own, in a temporary folder, that the test may kill.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// Where Debian and the project itself put the server's programs.
+const FOLDERS: [&str; 5] = [
+    "/usr/lib/postgresql/17/bin",
+    "/usr/lib/postgresql/16/bin",
+    "/usr/lib/postgresql/15/bin",
+    "/usr/local/pgsql/bin",
+    "/usr/bin",
+];
+
+/// A running server with fsync on; ends with the value.
+pub struct Postgres {
+    folder: TempDir,
+    programs: PathBuf,
+    port: u16,
+}
+
+impl Postgres {
+    pub fn start() -> Postgres {
+        let programs = FOLDERS.iter().map(PathBuf::from).find(|it| it.join("initdb").exists());
+        let programs =
+            programs.unwrap_or_else(|| panic!("PostgreSQL is missing: apt-get install postgresql"));
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let server = Postgres { folder: tempfile::tempdir().unwrap(), programs, port };
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(server.folder.path()));
+        }
+        run(server
+            .program("initdb")
+            .args(["-A", "trust", "-U", "farebox", "-D"])
+            .arg(server.data()));
+        server.begin();
+        server
+    }
+
+    /// Starts the server on the data that are there.
+    pub fn begin(&self) {
+        let options = format!(
+            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={}",
+            self.port,
+            self.folder.path().display()
+        );
+        let log = self.folder.path().join("log");
+        run(self
+            .program("pg_ctl")
+            .args(["-w", "-s", "-o", &options, "-l"])
+            .arg(log)
+            .arg("-D")
+            .arg(self.data())
+            .arg("start"));
+    }
+
+    /// Ends every process of the server at once, as a crash does: nothing is flushed.
+    pub fn kill(&self) {
+        let mut stop = self.program("pg_ctl");
+        run(stop.args(["-m", "immediate", "-w", "-s", "-D"]).arg(self.data()).arg("stop"));
+    }
+
+    pub fn url(&self) -> String {
+        format!("postgres://farebox@127.0.0.1:{}/postgres", self.port)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let path = self.programs.join(name);
+        let mut command = if is_root() {
+            // PostgreSQL does not run as root.
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--"]).arg(path);
+            command
+        } else {
+            Command::new(path)
+        };
+        command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let mut stop = self.program("pg_ctl");
+        stop.args(["-m", "immediate", "-s", "-D"]).arg(self.data()).arg("stop");
+        drop(stop.stderr(Stdio::null()).status());
+    }
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n")
+}
+
+fn run(command: &mut Command) {
+    let done = command.status().unwrap();
+    assert!(done.success(), "{command:?}: {done}");
+}
