@@ -175,7 +175,7 @@ async fn a_database_that_dies_under_load_costs_no_acknowledged_charge_and_double
         cluster.postgres.kill();
         let began = Instant::now();
         loop {
-            let (status, _, may_retry) = cluster.charge(&first.base, "while it is away").await;
+            let (status, _, may_retry) = cluster.charge(&first.base, "while-away").await;
             if status == 503 {
                 assert!(may_retry);
                 break;
@@ -190,8 +190,8 @@ async fn a_database_that_dies_under_load_costs_no_acknowledged_charge_and_double
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-    let (status, away, _) = cluster.charge(&first.base, "while it is away").await;
-    acknowledged.lock().insert("while it is away".to_owned(), away.unwrap_or_default());
+    let (status, away, _) = cluster.charge(&first.base, "while-away").await;
+    acknowledged.lock().insert("while-away".to_owned(), away.unwrap_or_default());
     assert_eq!(status, 200);
     stop.store(true, Ordering::Relaxed);
     end(clients).await;
