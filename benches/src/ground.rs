@@ -1,6 +1,5 @@
 //! A database with a paywall and users that have money, for every measurement alike.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use domain::amount::Amount;
@@ -11,6 +10,7 @@ use engine::random::Random;
 use engine::seal::Seal;
 use engine::{Engine, Settings};
 use serde_json::json;
+use store::Location;
 use store::paywalls::Stored;
 use tempfile::TempDir;
 
@@ -33,7 +33,28 @@ impl Ground {
     /// A new database in a temporary folder, with users that have money.
     pub async fn new() -> anyhow::Result<Ground> {
         let folder = tempfile::tempdir()?;
-        let engine = open(folder.path())?;
+        let location = Location::file(folder.path().join(FILE));
+        Ground::at(folder, &location).await
+    }
+
+    /// The same on a server.
+    pub async fn on(url: &str) -> anyhow::Result<Ground> {
+        Ground::at(tempfile::tempdir()?, &Location::Server(url.to_owned())).await
+    }
+
+    /// Another node on the same database.
+    pub fn beside(&self, url: &str) -> anyhow::Result<Ground> {
+        Ok(Ground {
+            engine: open(&Location::Server(url.to_owned()))?,
+            scope: self.scope,
+            paywall: self.paywall.clone(),
+            api_key: self.api_key.clone(),
+            folder: tempfile::tempdir()?,
+        })
+    }
+
+    async fn at(folder: TempDir, location: &Location) -> anyhow::Result<Ground> {
+        let engine = open(location)?;
         let scope = engine.ensure_tenant("Benchmark").await?;
         let body = json!({ "name": "Benchmark", "currency": "USD" });
         let made = engine.create_paywall(scope, Cause::schedule(), body).await?;
@@ -68,8 +89,8 @@ impl Ground {
     }
 }
 
-fn open(folder: &Path) -> anyhow::Result<Arc<Engine>> {
-    let database = store::Database::open(&store::Location::file(folder.join(FILE)), true)?;
+fn open(location: &Location) -> anyhow::Result<Arc<Engine>> {
+    let database = store::Database::open(location, true)?;
     let settings = Settings {
         seal: Seal::none(),
         random: Random::System,

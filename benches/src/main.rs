@@ -13,6 +13,7 @@ mod postgres;
 mod proxy;
 mod report;
 mod server;
+mod server_ledger;
 mod writer;
 
 use std::time::Duration;
@@ -35,6 +36,8 @@ enum Topic {
     Growth,
     /// Memory of a server, and how long it takes to start.
     Memory,
+    /// Charges through the writer on a PostgreSQL server, from one node and from two.
+    Postgres,
     /// Calls and streams through the proxy, beside nginx.
     Proxy,
 }
@@ -95,6 +98,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if asks(Topic::Memory) {
         memory::measure(&plan).await?;
+    }
+    if asks(Topic::Postgres) {
+        server_ledger::measure(&plan).await?;
     }
     if asks(Topic::Proxy) {
         let asked = proxy::Asked {

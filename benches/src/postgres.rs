@@ -19,6 +19,8 @@ const FOLDERS: [&str; 4] = [
     "/usr/local/pgsql/bin",
 ];
 const TABLES: &str = "
+CREATE SCHEMA naive;
+SET search_path = naive;
 CREATE TABLE wallets (id bigint PRIMARY KEY, balance numeric NOT NULL, updated_at timestamptz);
 CREATE TABLE entries (id bigserial PRIMARY KEY, wallet bigint NOT NULL, amount numeric NOT NULL,
   balance numeric NOT NULL, key text NOT NULL UNIQUE, at timestamptz NOT NULL DEFAULT now());
@@ -29,11 +31,11 @@ CREATE TABLE outbox (id bigserial PRIMARY KEY, kind text NOT NULL, body jsonb NO
 const CHARGE: &str = r#"
 \set wallet random(1, :wallets)
 BEGIN;
-SELECT balance FROM wallets WHERE id = :wallet FOR UPDATE;
-INSERT INTO entries (wallet, amount, balance, key)
-  SELECT id, -0.01, balance - 0.01, gen_random_uuid()::text FROM wallets WHERE id = :wallet;
-UPDATE wallets SET balance = balance - 0.01, updated_at = now() WHERE id = :wallet;
-INSERT INTO outbox (kind, body)
+SELECT balance FROM naive.wallets WHERE id = :wallet FOR UPDATE;
+INSERT INTO naive.entries (wallet, amount, balance, key)
+  SELECT id, -0.01, balance - 0.01, gen_random_uuid()::text FROM naive.wallets WHERE id = :wallet;
+UPDATE naive.wallets SET balance = balance - 0.01, updated_at = now() WHERE id = :wallet;
+INSERT INTO naive.outbox (kind, body)
   VALUES ('wallet.transaction.created', '{"type":"debit","amount":"0.01","currency":"usd"}');
 COMMIT;
 "#;
@@ -86,6 +88,10 @@ impl Postgres {
             "postgres",
         ]))?;
         Ok(postgres)
+    }
+
+    pub fn url(&self) -> String {
+        format!("postgres://bench@127.0.0.1:{}/postgres", self.port)
     }
 
     fn data(&self) -> PathBuf {

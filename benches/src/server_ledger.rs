@@ -1,0 +1,35 @@
+//! The writer on a PostgreSQL server, beside pgbench's naive charge on the same server.
+
+use crate::Plan;
+use crate::ground::{Ground, USERS};
+use crate::postgres::Postgres;
+use crate::report::{self, Row, grouped, ratio};
+use crate::writer::{Load, charges};
+
+/// In turn, not at once: who measures the one leaves the server to it.
+pub async fn measure(plan: &Plan) -> anyhow::Result<()> {
+    let postgres = Postgres::start(USERS)?;
+    let naive = [postgres.charges(plan, USERS)?, postgres.charges(plan, 1)?];
+    let first = Ground::on(&postgres.url()).await?;
+    let mut rows = Vec::new();
+    for (users, in_flight) in [(USERS, 64), (USERS, 1_024), (1, 64), (1, 1_024)] {
+        let ours = charges(&first, plan, Load { in_flight, users }).await?;
+        let (spread, theirs) =
+            if users == 1 { ("one hot wallet", naive[1]) } else { ("10 000 wallets", naive[0]) };
+        let name = format!("{spread}, {} in flight", grouped(in_flight));
+        rows.push(Row::new(name, &[grouped(ours), grouped(theirs), ratio(ours, theirs)]));
+    }
+    let load = Load { in_flight: 512, users: 1 };
+    let alone = charges(&first, plan, Load { in_flight: 1_024, users: 1 }).await?;
+    let second = first.beside(&postgres.url())?;
+    let (one, two) = tokio::join!(charges(&first, plan, load), charges(&second, plan, load));
+    let both = one? + two?;
+    let name = "one hot wallet, two nodes, 512 in flight each";
+    rows.push(Row::new(name, &[grouped(both), grouped(alone), ratio(both, alone)]));
+    let title =
+        "Writer on PostgreSQL, fsync on, beside pgbench with 32 clients (last row: one node)";
+    report::table(title, &["load", "charges/s", "beside", "ratio"], &rows)?;
+    second.engine.close();
+    first.engine.close();
+    Ok(())
+}
