@@ -212,6 +212,7 @@ test("axe finds no serious fault on any page, light or dark", async () => {
 });
 
 test("signing out ends the session, and the password lets in again", async () => {
+  await page.setViewportSize({ width: 1280, height: 860 });
   await open("/");
   await page.click("text=Sign out");
   await page.waitForURL(/sign-in/);

@@ -60,10 +60,12 @@ const NAMES = [
 ];
 
 export class House {
-  static async start() {
+  /** `hours` of life before, on a test clock. */
+  static async start(hours = 0) {
     const house = new House();
     house.farebox = await Farebox.start();
     house.receiver = await receiver();
+    if (hours) await house.live(hours);
     await house.furnish();
     return house;
   }
@@ -79,6 +81,27 @@ export class House {
     return headers
       ? this.farebox.call(method, path, body, { ...headers, ...once })
       : this.farebox.call(method, path, body, { "x-api-key": this.farebox.key, ...once });
+  }
+
+  async live(hours) {
+    await this.call("POST", "/v1/test-clock", { frozen: true });
+    const made = await this.call("POST", "/v1/paywalls", { name: "Writing coach", currency: "USD" });
+    this.key = made.apiKey;
+    const connection = { kind: "openai", baseUrl: this.farebox.provider.url + "/v1", key: "sk-fake" };
+    await this.call("PUT", `/v1/paywalls/${made.id}/providers/openai`, connection);
+    const good = { url: this.receiver.url + "/good", types: ["*"], description: "Ledger sync" };
+    await this.call("POST", "/v1/webhooks/endpoints", good);
+    const bearer = { authorization: "Bearer " + this.key };
+    for (let hour = 0; hour < hours; hour += 1) {
+      // A day's curve: quiet at night, busy after noon.
+      const busy = 2 + Math.round(6 * Math.sin((Math.PI * hour) / hours) ** 2) + ((hour * 7) % 3);
+      await this.call("POST", "/v1/user/balance/deposit", { user: "ada", amount: String(4 + (busy * 37) % 11) }, bearer);
+      for (let one = 0; one < busy; one += 1) {
+        await this.call("POST", "/v1/user/charge", { user: "ada", amount: String(0.4 + ((hour + one) % 5) / 4) }, bearer);
+        await this.chat(one % 3 === 2 && hour % 4 === 0 ? "poor" : "ada", `Go on [words ${20 + one * 9}] [prompt-tokens ${300 + one * 240}]`).catch(() => {});
+      }
+      await this.call("POST", "/v1/test-clock/advance", { by: "1h" });
+    }
   }
 
   async furnish() {
@@ -218,6 +241,6 @@ export function pages(house) {
     settings: "/settings",
     system: "/system",
     account: "/account",
-    missing: `/customers/${house.customers[0].slice(0, -1)}0`,
+    missing: `/customers/${house.customers[0].slice(0, -1)}7`,
   };
 }

@@ -13,7 +13,7 @@ const SIZES = { wide: { width: 1280, height: 860 }, narrow: { width: 360, height
 mkdirSync(FOLDER, { recursive: true });
 const wanted = process.argv.slice(2);
 const README = wanted[0] === "readme";
-const house = await House.start();
+const house = await House.start(README ? 22 : 0);
 const chromium = await browser();
 try {
   const first = await chromium.newContext();

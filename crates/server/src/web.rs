@@ -40,6 +40,11 @@ mod webhooks;
 
 use crate::http::route::Routes;
 
+/// A page for the end of a link, such as one to top up, in the dashboard's look.
+pub fn hosted_page(title: &str, body: &maud::Markup) -> maud::Markup {
+    layout::hosted(title, body)
+}
+
 /// Bytes of style, script and icon, which every page shares.
 pub fn asset_bytes() -> usize {
     assets::bytes()

@@ -83,6 +83,17 @@ pub fn newest(
     rows.map(|raw| customers::stored(raw?)).collect()
 }
 
+/// Customers with a word that begins so.
+fn with_word(read: Read<'_>, scope: &Scope, word: &str) -> Result<BTreeSet<i64>, Error> {
+    let mut select = read.connection.prepare_cached(
+        "SELECT customer FROM customer_words WHERE env = ?1 AND word >= ?2 AND word < ?3 LIMIT ?4",
+    )?;
+    let end = format!("{word}\u{10FFFF}");
+    let most = i64::try_from(LOOKED_AT_MAX).unwrap_or(i64::MAX);
+    let key = params![scope.env.get(), word, end, most];
+    Ok(select.query_map(key, |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
 /// Published customers that have every word of `asked`, at least its start.
 pub fn search(
     read: Read<'_>,
@@ -91,16 +102,14 @@ pub fn search(
     limit: usize,
 ) -> Result<Vec<Stored>, Error> {
     let asked = words(asked);
-    // The longest word leaves the fewest.
-    let Some(longest) = asked.iter().max_by_key(|word| word.len()) else { return Ok(Vec::new()) };
-    let mut select = read.connection.prepare_cached(
-        "SELECT customer FROM customer_words WHERE env = ?1 AND word >= ?2 AND word < ?3 LIMIT ?4",
-    )?;
-    let end = format!("{longest}\u{10FFFF}");
-    let most = i64::try_from(LOOKED_AT_MAX).unwrap_or(i64::MAX);
-    let key = params![scope.env.get(), longest, end, most];
-    let numbers: BTreeSet<i64> =
-        select.query_map(key, |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut fewest: Option<BTreeSet<i64>> = None;
+    for word in &asked {
+        let found = with_word(read, scope, word)?;
+        if fewest.as_ref().is_none_or(|fewest| found.len() < fewest.len()) {
+            fewest = Some(found);
+        }
+    }
+    let numbers = fewest.unwrap_or_default();
     let mut found = Vec::new();
     for no in numbers.into_iter().rev() {
         if found.len() == limit {

@@ -42,6 +42,7 @@ pub mod providers;
 pub mod proxy_limits;
 pub mod proxy_packs;
 pub mod proxy_requests;
+pub mod receiver_deliveries;
 pub mod receiver_secrets;
 pub mod receivers;
 pub mod refunds;

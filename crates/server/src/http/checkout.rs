@@ -5,7 +5,7 @@ use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use domain::paywall::Paywall;
 use engine::topup_links::Target;
 use engine::{Class, Error};
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
 use super::answer::Answer;
 use super::call::Call;
@@ -13,11 +13,9 @@ use super::route::{Access, Routes};
 use super::spec::Doc;
 use crate::app::App;
 
-/// Pages carry one style and nothing else.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; \
-    base-uri 'none'; form-action 'none'";
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:32rem;margin:4rem auto;\
-    padding:0 1rem;color-scheme:light dark}";
+/// Pages load one style of ours and nothing else.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; \
+    frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 pub fn routes() -> Routes {
     Routes::default().add(
@@ -51,19 +49,7 @@ fn redirect(address: &str) -> Answer {
 }
 
 fn page(status: StatusCode, content: &Markup) -> Answer {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="robots" content="noindex";
-                title { "Top up" }
-                style { (maud::PreEscaped(STYLE)) }
-            }
-            body { main { (content) } }
-        }
-    };
+    let page = crate::web::hosted_page("Top up", content);
     let mut response = Response::new(Body::from(page.into_string()));
     *response.status_mut() = status;
     let html = HeaderValue::from_static("text/html; charset=utf-8");

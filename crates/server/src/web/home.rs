@@ -193,7 +193,7 @@ fn ending(key: &EndingKey, now: Timestamp) -> Markup {
 }
 
 fn stats(figures: &Figures, currency: Currency) -> Markup {
-    let money = |amount: Amount| parts::money(amount, currency);
+    let money = |amount: Amount| parts::glance(amount, currency);
     let attempts = figures.delivered + figures.failed;
     // In tenths of a per cent, so that one failure among a thousand is seen.
     let health = if attempts == 0 { 1_000 } else { figures.delivered * 1_000 / attempts };

@@ -387,3 +387,22 @@ pub fn outside(look: &Look, title: &str, body: &Markup) -> Markup {
         }
     }
 }
+
+/// A document for a customer of ours' customers, in the same look; nothing runs on it.
+pub fn hosted(title: &str, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="robots" content="noindex";
+                title { (title) }
+                link rel="icon" href=(assets::path("icon.svg")) type="image/svg+xml";
+                link rel="stylesheet" href=(assets::path("app.css"));
+            }
+            body.outside { main { (body) } }
+        }
+    }
+}

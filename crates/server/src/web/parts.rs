@@ -22,6 +22,15 @@ pub fn money(amount: Amount, currency: Currency) -> Markup {
     }
 }
 
+/// To the currency's own digits, for figures at a glance; its title says all of it.
+pub fn glance(amount: Amount, currency: Currency) -> Markup {
+    let exact = format!("{} {}", grouped(&amount.to_string()), currency.upper());
+    let short = amount.formatted(currency.digits(), currency.digits());
+    html! {
+        span.num title=(exact) { (grouped(&short)) " " span.unit { (currency.upper()) } }
+    }
+}
+
 /// A currency by its code; dollars where it is none.
 pub fn currency(code: &str) -> Currency {
     Currency::parse(code).unwrap_or(Currency::USD)

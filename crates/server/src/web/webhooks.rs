@@ -1,5 +1,6 @@
 //! Webhook endpoints: the list, a new one, and one's page with its deliveries and its switches.
 
+use domain::id::ReceiverId;
 use domain::role::{Entity, Needs};
 use engine::Error;
 use maud::{Markup, html};
@@ -12,6 +13,7 @@ use super::{deliveries, door, mishap, parts};
 use crate::http::route::Routes;
 
 pub const SECTION: &str = "Webhooks";
+const NEWEST_MAX: i64 = 20;
 
 pub fn routes() -> Routes {
     let (reads, writes) = (Needs::read(Entity::Webhook), Needs::write(Entity::Webhook));
@@ -166,8 +168,7 @@ async fn show(visit: Visit) -> Result<Shown, Error> {
     let id: String = visit.path("id", "webhook endpoint")?;
     let one = door::ask(&visit, "GET /v1/webhooks/endpoints/{id}").of("id", id.as_str());
     let one = one.json().await?;
-    let list = door::ask(&visit, "GET /v1/webhooks/deliveries").with("endpoint_id", &id);
-    let list = list.with("limit", "25").json().await?;
+    let list = newest(&visit, &id).await?;
     let more = format!("/webhooks/deliveries?endpoint_id={id}");
     let body = html! {
         div.split {
@@ -182,6 +183,21 @@ async fn show(visit: Visit) -> Result<Shown, Error> {
     };
     let page = Page::new(parts::text(&one["url"]), body).of(SECTION).live();
     Ok(Shown::Page(page.under("Webhooks", "/webhooks")))
+}
+
+/// The endpoint's newest deliveries, along its own key.
+async fn newest(visit: &Visit, id: &str) -> Result<Value, Error> {
+    let id: ReceiverId = id.parse().map_err(|_| Error::not_found("webhook endpoint"))?;
+    let scope = visit.scope();
+    let ids = visit.app.engine.read_now(|read| {
+        Ok(store::receiver_deliveries::newest(read, &scope, id.no(), NEWEST_MAX)?)
+    })?;
+    let mut found = Vec::new();
+    for one in ids {
+        let ask = door::ask(visit, "GET /v1/webhooks/deliveries/{delivery_id}");
+        found.push(ask.of("delivery_id", one).json().await?);
+    }
+    Ok(json!({ "data": found }))
 }
 
 fn facts(visit: &Visit, one: &Value) -> Markup {
