@@ -12,6 +12,7 @@ mod backup;
 mod clock;
 mod disk;
 mod load;
+mod nodes;
 #[path = "../process/mod.rs"]
 mod process;
 mod secrets;

@@ -1,8 +1,5 @@
 //! Real nodes on one PostgreSQL: what a wallet has is spent once, whoever is killed. Each test has
 //! a server of its own, with fsync on.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test stops at the first surprise")]
-
-mod process;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use process::{KEY, Server, post};
 use serde_json::{Value, json};
 use testkit::postgres::Postgres;
+
+use crate::process::{KEY, Server, post};
 
 const CLIENTS: usize = 8;
 /// The server's own waits for a database that is away are shorter.
@@ -169,7 +167,7 @@ async fn a_database_that_dies_under_load_costs_no_acknowledged_charge_and_double
     let (cluster, first) = Cluster::start("1000000").await;
     let cluster = Arc::new(cluster);
     let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Acknowledged::default());
-    let clients = cluster.load(&[first.base.clone()], (&stop, &acknowledged));
+    let clients = cluster.load(std::slice::from_ref(&first.base), (&stop, &acknowledged));
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(700)).await;
         cluster.postgres.kill();
