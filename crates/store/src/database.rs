@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::account_log::Overlay;
 use crate::error::Error;
@@ -17,6 +18,10 @@ use file::File;
 use remote::Server;
 
 const READERS_IDLE_MAX: usize = 16;
+/// Connections that one node reads a server with, beside its writer's: PostgreSQL has 100 as it is
+/// delivered.
+const READERS_OF_A_SERVER_MAX: usize = 16;
+const READER_WAITS: Duration = Duration::from_secs(2);
 
 /// A database: where it is, and its idle readers.
 #[derive(Clone)]
@@ -24,6 +29,36 @@ pub struct Database {
     home: Home,
     pub(crate) overlay: Arc<Overlay>,
     idle: Arc<Mutex<Vec<Connection>>>,
+    reading: Arc<Reading>,
+}
+
+/// How many read now, where a server counts connections.
+#[derive(Default)]
+struct Reading {
+    count: Mutex<usize>,
+    ended: Condvar,
+}
+
+impl Reading {
+    /// Waits for room, but not for ever: one that reads may wait for another that it asked.
+    fn begin(&self, most: usize) -> Reader<'_> {
+        let mut count = self.count.lock();
+        if *count >= most {
+            self.ended.wait_while_for(&mut count, |count| *count >= most, READER_WAITS);
+        }
+        *count += 1;
+        Reader(self)
+    }
+}
+
+/// One that reads, for as long as it does.
+struct Reader<'r>(&'r Reading);
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        *self.0.count.lock() -= 1;
+        self.0.ended.notify_one();
+    }
 }
 
 /// The embedded database, or one that many nodes share.
@@ -46,7 +81,7 @@ impl Database {
             Home::File(_) => Overlay::default(),
             Home::Server(_) => Overlay::of_rows(),
         };
-        Database { home, overlay: Arc::new(overlay), idle: Arc::default() }
+        Database { home, overlay: Arc::new(overlay), idle: Arc::default(), reading: Arc::default() }
     }
 
     /// Opens the database, and makes a file that is not there. `apply` brings it to this release's
@@ -145,6 +180,8 @@ impl Database {
         &self,
         work: impl FnOnce(Read<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        let most = if self.is_shared() { READERS_OF_A_SERVER_MAX } else { usize::MAX };
+        let _reader = self.reading.begin(most);
         let connection = match self.idle_reader() {
             Some(connection) => connection,
             None => self.connect_reader()?,
