@@ -118,7 +118,9 @@ impl Connection {
     pub(crate) fn sqlite(&self) -> Result<&rusqlite::Connection> {
         match self {
             Connection::Sqlite(connection) => Ok(connection),
-            Connection::Postgres(_) => Err(Error::Away("this is for the embedded database".into())),
+            Connection::Postgres(_) => {
+                Err(Error::Unfit("only the embedded database has this".into()))
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a statement can fail with, whichever driver ran it.
 
+use std::error::Error as _;
+
 use rusqlite::types::FromSqlError;
 use tokio_postgres::error::SqlState;
 
@@ -18,6 +20,9 @@ pub enum Error {
     Form,
     #[error(transparent)]
     Value(#[from] FromSqlError),
+    /// A value, or what is asked of the connection, does not fit this database.
+    #[error("{0}")]
+    Unfit(String),
     /// The server cannot be reached, or the connection to it ended.
     #[error("the database server cannot be reached: {0}")]
     Away(String),
@@ -61,7 +66,7 @@ impl Error {
                 codes.contains(&failure.code)
             }
             Error::Sqlite(_) | Error::Form | Error::Value(_) | Error::NoRow => true,
-            Error::Postgres(_) | Error::Away(_) => false,
+            Error::Postgres(_) | Error::Away(_) | Error::Unfit(_) => false,
         }
     }
 
@@ -76,10 +81,17 @@ impl Error {
     pub fn is_lost(&self) -> bool {
         match self {
             Error::Away(_) => true,
-            Error::Postgres(error) => error.is_closed() || error.code().is_none_or(ends_session),
+            Error::Postgres(error) => {
+                error.is_closed() || is_broken(error) || error.code().is_some_and(ends_session)
+            }
             _ => false,
         }
     }
+}
+
+/// A failure of the socket. One of a value or a column is the statement's own, and stays.
+fn is_broken(error: &tokio_postgres::Error) -> bool {
+    error.source().is_some_and(|cause| cause.is::<std::io::Error>())
 }
 
 /// Classes 08 (connection), 57P (an operator stopped it) and the time-outs that end a session.

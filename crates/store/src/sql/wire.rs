@@ -92,7 +92,7 @@ impl Column {
         }
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);
-        let unfit = |failure: Failure| super::Error::Away(failure.to_string());
+        let unfit = |failure: Failure| super::Error::Unfit(failure.to_string());
         write(&value, &self.element, &mut self.bytes).map_err(unfit)?;
         let length = i32::try_from(self.bytes.len() - at - 4).unwrap_or(i32::MAX);
         self.bytes[at..at + 4].copy_from_slice(&length.to_be_bytes());
