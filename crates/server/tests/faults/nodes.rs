@@ -6,15 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use engine::nodes::NODE_LEASE_MS;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use testkit::postgres::Postgres;
 
 use crate::process::{KEY, Server, post};
+use crate::stop::signal;
 
 const CLIENTS: usize = 8;
 /// The server's own waits for a database that is away are shorter.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+/// Nodes look for silent ones once in two seconds.
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(4);
 
 /// Keys of acknowledged charges, with their activity ids.
 type Acknowledged = Arc<Mutex<BTreeMap<String, String>>>;
@@ -194,4 +198,30 @@ async fn a_database_that_dies_under_load_costs_no_acknowledged_charge_and_double
     stop.store(true, Ordering::Relaxed);
     end(clients).await;
     cluster.prove(&first.base, &acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_frozen_and_given_up_writes_nothing_more_and_ends() {
+    let (cluster, mut first) = Cluster::start("1000").await;
+    let second = cluster.node().await;
+    let acknowledged = Acknowledged::default();
+    signal(&first, "STOP");
+    tokio::time::sleep(Duration::from_millis(NODE_LEASE_MS.unsigned_abs()) + TAKEN_OVER_WITHIN)
+        .await;
+    let (status, made, _) = cluster.charge(&second.base, "meanwhile").await;
+    assert_eq!(status, 200, "the other goes on");
+    acknowledged.lock().insert("meanwhile".to_owned(), made.unwrap());
+    signal(&first, "CONT");
+    let (status, made, may_retry) = cluster.charge(&first.base, "too-late").await;
+    assert!(made.is_none() && (status == 0 || may_retry), "{status}: what it wrote was taken");
+    let began = Instant::now();
+    let ended = loop {
+        if let Some(ended) = first.child.try_wait().unwrap() {
+            break ended;
+        }
+        assert!(began.elapsed() < ANSWERED_WITHIN, "it goes on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(!ended.success(), "so that it is started again");
+    cluster.prove(&second.base, &acknowledged).await;
 }
