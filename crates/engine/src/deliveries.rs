@@ -6,6 +6,7 @@ use domain::place::{Placed, ReceiverNo};
 use domain::scope::{Cause, Scope};
 use domain::webhook::catalogue::EventType;
 use domain::webhook::filter::Filter;
+use domain::webhook::order::told_of;
 use domain::webhook::receiver::{Class, DeliveryState, ReceiverKind, State, Trigger};
 use serde_json::json;
 use store::deliveries::{self, Delivery, Handover};
@@ -198,7 +199,7 @@ fn retry_one(tx: &mut Tx<'_>, id: EventId) -> Result<bool, Error> {
         return Ok(false);
     };
     let takers = matching(tx.read()?, &scope, event.kind)?;
-    for receiver in &takers {
+    for receiver in takers.iter().filter(|one| told_of(&event.subject) != Some(one.no)) {
         let key = (receiver.no, event.place);
         match deliveries::find(tx.read()?, &scope, key)? {
             Some(delivery) => send_again(tx, delivery).map(drop)?,

@@ -6,18 +6,20 @@ use domain::id::ReceiverId;
 use domain::ledger::entry::KeyUse;
 use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
+use domain::webhook::catalogue::EventType;
 use domain::webhook::receiver::{
     EventNaming, OnExhausted, PayloadFormat, RECEIVERS_MAX, ReceiverKind, State, StateReason,
     TIMEOUT_MS_DEFAULT, cut_description,
 };
 use domain::webhook::schedule::Schedule;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::Tx;
 use store::receiver_secrets::{self, Secret};
 use store::receivers::{self, Config, Health, NewReceiver, Stored};
 
 use crate::error::Error;
 use crate::idempotency::{Answered, Reply, Shown};
+use crate::operational;
 use crate::receivers::{Action, Edit, Private, Receiver, apply, audit, field, later};
 use crate::run::Engine;
 
@@ -245,6 +247,9 @@ impl Engine {
             receiver_secrets::replace(tx.write()?, &scope, stored.no, &secret)?;
             receivers::set(tx.write()?, &scope, &stored)?;
             audit(tx, &cause, "secret_rotated", (Some(&before), &stored))?;
+            let keys = json!({ "secret_id": secret.id, "previous_expires_at": tx.now() });
+            let kind = EventType::WEBHOOK_ENDPOINT_SECRET_ROTATED;
+            operational::tell_of_endpoint(tx, &cause, kind, (&stored, keys))?;
             Ok(Receiver {
                 stored,
                 private: seen.private.clone(),
@@ -266,6 +271,8 @@ pub(crate) fn insert(tx: &mut Tx<'_>, cause: &Cause, birth: &Birth) -> Result<Re
     receiver_secrets::replace(tx.write()?, &scope, stored.no, &birth.secret)?;
     tx.receivers_changed()?;
     audit(tx, cause, "created", (None, &stored))?;
+    let kind = EventType::WEBHOOK_ENDPOINT_CREATED;
+    operational::tell_of_endpoint(tx, cause, kind, (&stored, Value::Null))?;
     Ok(Receiver {
         stored,
         private: birth.private.clone(),

@@ -27,6 +27,7 @@ pub mod keys;
 pub mod members;
 pub mod nodes;
 pub mod offers;
+pub mod operational;
 pub mod paywall_keys;
 pub mod paywall_states;
 pub mod paywalls;

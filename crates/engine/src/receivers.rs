@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use domain::id::{Mint, ReceiverId, Ulid, WebhookSecretId};
 use domain::place::ReceiverNo;
 use domain::scope::{Cause, Scope};
+use domain::webhook::catalogue::EventType;
 use domain::webhook::filter::{Filter, FilterError};
 use domain::webhook::headers::{mask_custom_headers, validate_custom_headers};
 use domain::webhook::receiver::{
@@ -24,6 +25,7 @@ use store::receivers::{self, Stored};
 use store::{Read, Tx, deliveries};
 
 use crate::error::{Class, Error, Fault};
+use crate::operational;
 use crate::run::Engine;
 
 const SECRET_KIND: &str = "v1";
@@ -310,9 +312,29 @@ pub fn act(
     }
     let reason = (to != State::Enabled).then_some(StateReason::Owner);
     let before = stored.clone();
-    let after = turn(tx, stored, to, reason)?;
+    let (after, parked) = turn(tx, stored, to, reason)?;
     audit(tx, cause, verb(action), (Some(&before), &after))?;
+    let told = (&after, told_keys(&after, parked));
+    operational::tell_of_endpoint(tx, cause, told_as(action), told)?;
     Ok(after)
+}
+
+fn told_as(action: Action) -> EventType {
+    match action {
+        Action::Pause => EventType::WEBHOOK_ENDPOINT_PAUSED,
+        Action::Resume => EventType::WEBHOOK_ENDPOINT_RESUMED,
+        Action::Disable => EventType::WEBHOOK_ENDPOINT_DISABLED,
+        Action::Enable => EventType::WEBHOOK_ENDPOINT_ENABLED,
+        Action::Delete => EventType::WEBHOOK_ENDPOINT_DELETED,
+    }
+}
+
+/// Why it is off, and how many deliveries wait for it.
+fn told_keys(after: &Stored, parked: usize) -> Value {
+    match after.state {
+        State::Disabled => json!({ "reason": after.config.state_reason, "parked": parked }),
+        _ => Value::Null,
+    }
 }
 
 fn verb(action: Action) -> &'static str {
@@ -325,13 +347,13 @@ fn verb(action: Action) -> &'static str {
     }
 }
 
-/// Writes the state and moves the deliveries that depend on it.
+/// Writes the state and moves the deliveries that depend on it. Returns how many moved.
 fn turn(
     tx: &mut Tx<'_>,
     mut stored: Stored,
     to: State,
     reason: Option<StateReason>,
-) -> Result<Stored, Error> {
+) -> Result<(Stored, usize), Error> {
     let (scope, now) = (tx.scope(), tx.now());
     stored.state = to;
     stored.config.state_reason = reason;
@@ -340,16 +362,16 @@ fn turn(
     stored.updated_at = now;
     receivers::set(tx.write()?, &scope, &stored)?;
     tx.receivers_changed()?;
-    if to == State::Enabled {
-        // A subscription keeps what was parked: only a replay sends it.
-        if stored.kind == ReceiverKind::Endpoint {
-            let ordered = stored.config.ordering == Ordering::Subject;
-            deliveries::unpark(tx.write()?, &scope, (stored.no, ordered), now)?;
-        }
+    let moved = if to != State::Enabled {
+        deliveries::park(tx.write()?, &scope, stored.no, to == State::Deleted)?
+    } else if stored.kind == ReceiverKind::Endpoint {
+        let ordered = stored.config.ordering == Ordering::Subject;
+        deliveries::unpark(tx.write()?, &scope, (stored.no, ordered), now)?
     } else {
-        deliveries::park(tx.write()?, &scope, stored.no, to == State::Deleted)?;
-    }
-    Ok(stored)
+        // A subscription keeps what was parked: only a replay sends it.
+        0
+    };
+    Ok((stored, moved))
 }
 
 /// Switches a receiver off for a reason of its own, and tells its owner.
@@ -360,8 +382,10 @@ pub fn switch_off(tx: &mut Tx<'_>, receiver: &Stored, reason: StateReason) -> Re
         return Ok(());
     }
     let cause = Cause::schedule();
-    let after = turn(tx, now.clone(), State::Disabled, Some(reason))?;
+    let (after, parked) = turn(tx, now.clone(), State::Disabled, Some(reason))?;
     audit(tx, &cause, "disabled", (Some(&now), &after))?;
+    let told = (&after, told_keys(&after, parked));
+    operational::tell_of_endpoint(tx, &cause, EventType::WEBHOOK_ENDPOINT_DISABLED, told)?;
     crate::subscriptions::tell_deactivated(tx, &cause, &after)
 }
 
@@ -466,6 +490,9 @@ fn write(
     receivers::set(tx.write()?, &scope, &after)?;
     tx.receivers_changed()?;
     audit(tx, cause, "updated", (Some(&before), &after))?;
+    let previous = json!({ "previous_attributes": operational::previous(&before, &after) });
+    let kind = EventType::WEBHOOK_ENDPOINT_UPDATED;
+    operational::tell_of_endpoint(tx, cause, kind, (&after, previous))?;
     crate::subscriptions::tell_updated(tx, cause, &after)?;
     Ok(Some(after))
 }

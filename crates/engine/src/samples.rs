@@ -48,7 +48,8 @@ impl Sample {
         let things = Things::at(at);
         let (body, subject) = match kind.family() {
             Family::Paywall => things.paywall(&telling)?,
-            Family::Billing | Family::Operational => things.billing(&telling)?,
+            Family::Billing => things.billing(&telling)?,
+            Family::Operational => crate::operational::sample(&telling),
         };
         let body = marked(&body, &telling)?;
         Ok(Sample { body, subject })

@@ -3,6 +3,10 @@
 use super::catalogue::EventType;
 use super::receiver::Ordering;
 use crate::id::{PaywallId, ReceiverId};
+use crate::place::ReceiverNo;
+
+/// The kind of subject that operational events are about.
+const RECEIVER: &str = "webhook_endpoint";
 
 /// Billing events: the subject, as `<type>:<id>`.
 pub fn of_subject(kind: &str, id: &str) -> String {
@@ -19,7 +23,13 @@ pub fn of_paywall(paywall: PaywallId, wallet_user: Option<&str>) -> String {
 
 /// Operational events: the receiver that they tell about.
 pub fn of_receiver(receiver: ReceiverId) -> String {
-    format!("webhook_endpoint:{receiver}")
+    format!("{RECEIVER}:{receiver}")
+}
+
+/// The receiver that an event with this subject tells about: it never gets the event itself.
+pub fn told_of(subject: &str) -> Option<ReceiverNo> {
+    let id: ReceiverId = subject.strip_prefix(RECEIVER)?.strip_prefix(':')?.parse().ok()?;
+    Some(id.no())
 }
 
 /// Whether a later event of the same key must wait until this one is done.
@@ -38,6 +48,15 @@ mod tests {
         assert!(keys[0] != keys[1] && keys[1] != keys[2]);
         assert_eq!(of_subject("wallet", "wallet_1"), "wallet:wallet_1");
         assert!(of_receiver(ReceiverId::default()).starts_with("webhook_endpoint:we_"));
+    }
+
+    #[test]
+    fn an_operational_event_leads_to_the_receiver_that_it_tells_about() {
+        let id = ReceiverId::numbered(crate::id::Ulid(1 << 90), ReceiverNo(7));
+        assert_eq!(told_of(&of_receiver(id)), Some(ReceiverNo(7)));
+        for other in ["wallet:wallet_1", "webhook_endpoint:x", "webhook_endpoint", ""] {
+            assert_eq!(told_of(other), None, "{other}");
+        }
     }
 
     #[test]

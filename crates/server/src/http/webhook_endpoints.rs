@@ -5,7 +5,6 @@ use domain::id::ReceiverId;
 use domain::place::ReceiverNo;
 use domain::role::Entity;
 use domain::webhook::receiver::{ReceiverKind, State};
-use domain::webhook::schedule::Schedule;
 use domain::webhook::signature::suffix;
 use engine::receivers::{Action, Edit, Receiver, masked};
 use engine::{Class, Error, Fault};
@@ -265,45 +264,16 @@ pub fn id(call: &Call) -> Result<ReceiverId, Error> {
 
 /// An endpoint as the management surface shows it.
 pub fn view(receiver: &Receiver) -> Value {
-    let (stored, config) = (&receiver.stored, &receiver.stored.config);
     let bearer = receiver.private.bearer.as_deref();
-    let mut view = json!({
-        "id": stored.id,
-        "version": stored.version,
-        "url": config.url,
-        "types": config.types,
-        "extensions": config.extensions,
-        "description": config.description,
-        "metadata": config.metadata,
-        "state": stored.state,
-        "state_reason": config.state_reason,
-        "state_changed_at": config.state_changed_at,
-        "ordering": config.ordering,
-        "on_exhausted": config.on_exhausted,
-        "retry_schedule": waits(&config.schedule),
-        "timeout_seconds": config.timeout_ms / 1_000,
-        "custom_headers": masked(&receiver.private),
-        "bearer_token_suffix": bearer.map(|text| suffix(text, BEARER_SUFFIX_CHARS)),
-        "secret_suffix": receiver.secrets.first().map(|secret| secret.suffix.clone()),
-        "secrets": receiver.secrets.iter().map(secret_view).collect::<Vec<_>>(),
-        "api_version": config.api_version,
-        "send_traceparent": config.send_traceparent,
-        "failures_in_a_row": stored.health.failures_in_a_row,
-        "first_failure_at": stored.health.first_failure_at,
-        "last_attempt_at": stored.health.last_attempt_at,
-        "last_success_at": stored.health.last_success_at,
-        "created_at": stored.created_at,
-        "updated_at": stored.updated_at,
-        "created_by": stored.created_by,
-    });
+    let mut view = Value::Object(engine::operational::object(&receiver.stored));
+    view["custom_headers"] = json!(masked(&receiver.private));
+    view["bearer_token_suffix"] = json!(bearer.map(|text| suffix(text, BEARER_SUFFIX_CHARS)));
+    view["secret_suffix"] = json!(receiver.secrets.first().map(|secret| &secret.suffix));
+    view["secrets"] = receiver.secrets.iter().map(secret_view).collect();
     if let Some(secret) = &receiver.secret {
         view["secret"] = json!(secret);
     }
     view
-}
-
-fn waits(schedule: &Schedule) -> Option<&[u32]> {
-    matches!(schedule, Schedule::Custom(_)).then(|| schedule.waits_s())
 }
 
 fn secret_view(secret: &Secret) -> Value {

@@ -11,7 +11,7 @@ use domain::time::Timestamp;
 use domain::wallet::Wallet;
 use domain::webhook::catalogue::{EventType, Family};
 use domain::webhook::filter::Filter;
-use domain::webhook::order::holds_back;
+use domain::webhook::order::{holds_back, told_of};
 use domain::webhook::receiver::{OnExhausted, Ordering, ReceiverKind, State};
 use serde::Deserialize;
 
@@ -114,7 +114,7 @@ pub(crate) fn matches(receiver: &Routing, head: &Head) -> bool {
         ReceiverKind::Endpoint => true,
         ReceiverKind::Subscription => receiver.paywall == head.paywall && head.paywall.is_some(),
     };
-    own && receiver.filter.matches(head.kind)
+    own && receiver.filter.matches(head.kind) && told_of(&head.subject) != Some(receiver.no)
 }
 
 pub(crate) fn heads(

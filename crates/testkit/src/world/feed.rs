@@ -88,6 +88,7 @@ impl Feed {
         let (_, id) = event.subject.split_once(':').unwrap_or_default();
         let name = match event.kind.name() {
             "customer.created" => text(&body["customer"]["external_id"]),
+            "webhook.endpoint.created" => text(&body["endpoint"]["description"]),
             "paywall.created" => text(&body["data"]["name"]),
             "wallet.created" => self.wallet_name(body),
             _ => return,

@@ -1,18 +1,21 @@
 //! What became of an attempt, written with everything that follows from it: the delivery's next
 //! time or end, the receiver's health, and the next delivery of the order key.
 
-use domain::scope::Scope;
+use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
+use domain::webhook::catalogue::{EventType, Family};
 use domain::webhook::receiver::{
     Class, DeliveryState, OnExhausted, Ordering, StateReason, Trigger,
 };
 use domain::webhook::schedule::{Failure, Next, Outcome, after_failure, parse_retry_after};
+use serde_json::json;
 use store::Tx;
 use store::attempts::{self, AttemptRow};
 use store::deliveries::{self, Delivery, Handover};
 use store::receivers::{self, Stored};
 
 use crate::error::Error;
+use crate::operational;
 use crate::ports::Attempt;
 
 /// An attempt that ended.
@@ -60,8 +63,39 @@ pub fn record(tx: &mut Tx<'_>, sent: &Ended) -> Result<(), Error> {
             crate::receivers::switch_off(tx, &receiver, StateReason::Gone)?;
         }
         go_on(tx, &receiver, &delivery)?;
+        if failure.is_some() && delivery.state == DeliveryState::Exhausted {
+            tell_exhausted(tx, &receiver, &delivery)?;
+        }
     }
     Ok(())
+}
+
+/// Its owner learns that a delivery is given up. 410 has an event of its own, and events about
+/// events would have no end.
+fn tell_exhausted(tx: &mut Tx<'_>, receiver: &Stored, delivery: &Delivery) -> Result<(), Error> {
+    let is_told = delivery.last_result == Some(Outcome::Gone)
+        || delivery.kind.family() == Family::Operational;
+    if is_told {
+        return Ok(());
+    }
+    let (kind, id) = delivery.subject.split_once(':').unwrap_or_default();
+    let keys = json!({
+        "delivery": {
+            "id": delivery.id(),
+            "attempts": delivery.attempts,
+            "last_result": delivery.last_result,
+            "last_status_code": delivery.last_code,
+            "last_attempt_at": delivery.last_attempt_at,
+        },
+        "event": {
+            "id": delivery.event_id(),
+            "type": delivery.kind.name(),
+            "subject": { "type": kind, "id": id },
+            "sequence": delivery.sequence,
+        },
+    });
+    let cause = Cause::schedule();
+    operational::tell(tx, &cause, EventType::WEBHOOK_DELIVERY_EXHAUSTED, (receiver, keys))
 }
 
 fn row(sent: &Ended, number: u32, failure: Option<&Failure>) -> AttemptRow {

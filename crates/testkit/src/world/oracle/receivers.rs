@@ -48,6 +48,9 @@ impl Receiver {
     /// Whether it takes an event, by its type and by the paywall in its stream.
     pub fn takes(&self, kind: &str, stream: &str) -> bool {
         let of_paywall = kind.starts_with("paywall.");
+        if kind.starts_with("webhook.") {
+            return false;
+        }
         let own = match &self.of {
             None => true,
             Some(paywall) => {
@@ -79,6 +82,17 @@ impl Receiver {
     }
 }
 
+/// The event of an endpoint's change.
+fn told_as(verb: &str) -> &'static str {
+    match verb {
+        "pause" => "webhook.endpoint.paused",
+        "resume" => "webhook.endpoint.resumed",
+        "enable" => "webhook.endpoint.enabled",
+        "disable" => "webhook.endpoint.disabled",
+        _ => "webhook.endpoint.deleted",
+    }
+}
+
 impl Oracle {
     pub(super) fn turn(&mut self, line: &Line) -> Answer {
         if line.verb == "receiver" {
@@ -107,10 +121,14 @@ impl Oracle {
             receiver.may.extend(given_up);
         }
         receiver.state = to;
-        if let Some(paywall) = of.filter(|_| to == State::Disabled) {
-            let stream = format!("paywall {paywall}");
-            self.book.tell(&stream, "paywall.webhook.subscription.deactivated", "");
-        }
+        let (stream, kind) = match of {
+            None => (format!("webhook_endpoint {}", line.subject), told_as(&line.verb)),
+            Some(_) if to != State::Disabled => return Ok("done".to_owned()),
+            Some(paywall) => {
+                (format!("paywall {paywall}"), "paywall.webhook.subscription.deactivated")
+            }
+        };
+        self.book.tell(&stream, kind, "");
         Ok("done".to_owned())
     }
 
@@ -125,10 +143,11 @@ impl Oracle {
             may: BTreeSet::new(),
         };
         self.receivers.insert(line.subject.clone(), receiver);
-        if let Some(paywall) = of {
-            let stream = format!("paywall {paywall}");
-            self.book.tell(&stream, "paywall.webhook.subscription.created", "");
-        }
+        let (stream, kind) = match of {
+            None => (format!("webhook_endpoint {}", line.subject), "webhook.endpoint.created"),
+            Some(paywall) => (format!("paywall {paywall}"), "paywall.webhook.subscription.created"),
+        };
+        self.book.tell(&stream, kind, "");
     }
 
     /// Notes for every receiver whether it must get the event at a position of the feed.
