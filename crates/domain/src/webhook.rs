@@ -51,8 +51,10 @@ macro_rules! wire_names {
 pub mod address;
 pub mod body;
 pub mod catalogue;
+pub mod circuit;
 pub mod filter;
 pub mod headers;
+pub mod health;
 pub mod order;
 pub mod receiver;
 pub mod schedule;

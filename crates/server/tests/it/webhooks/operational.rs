@@ -55,7 +55,7 @@ async fn a_delivery_that_is_given_up_is_told_once_and_that_is_not() {
     engine.advance_clock(scope, Cause::schedule(), MINUTE_MS).await.unwrap();
     assert_eq!(types_of(&stage, &watch).await, ["webhook.delivery.exhausted"]);
     let told = stage.bodies().into_iter().find(|body| body["delivery"].is_object()).unwrap();
-    let gone = stage.deliveries(&dead).await.remove(0);
+    let gone = stage.deliveries(&dead).await.remove(1);
     assert_eq!((&gone["id"], &gone["status"]), (&told["delivery"]["id"], &json!("exhausted")));
     assert_eq!(told["event"]["type"], "customer.created");
     assert_eq!((&told["endpoint"]["id"], &told["receiver"]), (&dead["id"], &json!("endpoint")));
