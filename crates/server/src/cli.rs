@@ -7,6 +7,7 @@ mod client;
 mod clock;
 mod completion;
 mod config;
+mod copy;
 mod dev;
 mod doctor;
 mod flags;
@@ -14,6 +15,7 @@ mod listen;
 mod migrate;
 mod openapi;
 mod out;
+mod progress;
 mod restore;
 mod serve;
 mod trigger;
@@ -47,6 +49,7 @@ enum Verb {
     Verify(verify::Args),
     Backup(backup::Args),
     Restore(restore::Args),
+    Copy(copy::Args),
     Migrate(migrate::Args),
     Config(config::Args),
     Openapi(openapi::Args),
@@ -136,6 +139,7 @@ fn start(cli: Cli) -> Result<(), Failure> {
         Verb::Verify(args) => verify::run(&context, &args),
         Verb::Backup(args) => backup::run(&context, &args),
         Verb::Restore(args) => restore::run(&context, &args),
+        Verb::Copy(args) => copy::run(&context, &args),
         Verb::Migrate(args) => migrate::run(&context, &args),
         Verb::Config(args) => config::run(&context, &args),
         Verb::Openapi(args) => openapi::run(&args),

@@ -96,6 +96,11 @@ pub fn load(flags: &[(&'static str, String)], file: Option<&Path>) -> Result<Tex
     gather(flags, &variables, file.as_deref())
 }
 
+/// A database that is named beside the settings, by the flag `name`.
+pub fn location(name: &str, url: &str) -> Result<Location, ConfigError> {
+    parse::database(name, Some(url), Path::new("."))
+}
+
 /// Whether the user asked for output without colours.
 pub fn wants_no_colour() -> bool {
     std::env::vars_os().any(|(name, value)| name == "NO_COLOR" && !value.is_empty())

@@ -172,10 +172,14 @@ fn doubled(listener: TcpListener) -> io::Result<(TcpListener, TcpListener)> {
 
 /// Says that this process owns the database, or that another one does.
 pub fn take_lock(config: &Config) -> Result<Option<Lock>, NodeError> {
-    let Some(path) = config.database.path() else { return Ok(None) };
+    config.database.path().map(lock_of).transpose()
+}
+
+/// As `take_lock`, for any file.
+pub fn lock_of(path: &Path) -> Result<Lock, NodeError> {
     let database = path.display().to_string();
     match Lock::take(path) {
-        Ok(Some(lock)) => Ok(Some(lock)),
+        Ok(Some(lock)) => Ok(lock),
         Ok(None) => Err(NodeError::InUse(database)),
         Err(error) => Err(NodeError::Lock { database, error }),
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::account_log::Overlay;
+use crate::copying::refuse_unfinished;
 use crate::error::Error;
 use crate::migrations::{self, ALL};
 use crate::sql::Connection;
@@ -88,6 +89,17 @@ impl Database {
     /// schema, and keeps a copy of a file that it changes; without it a pending migration is an
     /// error that says so.
     pub fn open(location: &Location, apply: bool) -> Result<Database, Error> {
+        let database = Database::open_any(location, apply)?;
+        refuse_unfinished(&database.connect_writer()?)?;
+        Ok(database)
+    }
+
+    /// As `open`, for a copy into it, which an earlier one may have begun.
+    pub(crate) fn open_to_copy(location: &Location) -> Result<Database, Error> {
+        Database::open_any(location, true)
+    }
+
+    fn open_any(location: &Location, apply: bool) -> Result<Database, Error> {
         Database::at(Home::of(location)?).migrated(apply)
     }
 
@@ -168,7 +180,7 @@ impl Database {
         }
     }
 
-    fn connect_reader(&self) -> Result<Connection, Error> {
+    pub(crate) fn connect_reader(&self) -> Result<Connection, Error> {
         match &self.home {
             Home::File(file) => file.connect_reader(),
             Home::Server(server) => server.connect_reader(),

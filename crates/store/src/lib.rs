@@ -15,6 +15,7 @@ pub mod books;
 pub mod chapters;
 pub mod checkout_links;
 mod checkpointer;
+pub mod copying;
 pub mod customer_words;
 pub mod customers;
 pub mod database;

@@ -31,8 +31,12 @@ pub fn run(context: &Context, args: &Args) -> Result<(), Failure> {
             print(summary)?;
         }
     }
-    let first = summaries.iter().flat_map(|summary| &summary.findings).next();
-    match first {
+    judge(&summaries)
+}
+
+/// The first finding is the failure of the whole.
+pub(super) fn judge(summaries: &[Summary]) -> Result<(), Failure> {
+    match summaries.iter().flat_map(|summary| &summary.findings).next() {
         None => Ok(()),
         Some(first) => Err(Failure::Bad(format!("the books do not balance: {}", first.message))),
     }

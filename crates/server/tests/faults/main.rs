@@ -10,6 +10,7 @@
 
 mod backup;
 mod clock;
+mod copy;
 mod disk;
 mod load;
 mod nodes;

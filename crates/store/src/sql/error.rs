@@ -91,7 +91,7 @@ impl Error {
 
 /// A failure of the socket. One of a value or a column is the statement's own, and stays.
 fn is_broken(error: &tokio_postgres::Error) -> bool {
-    error.source().is_some_and(|cause| cause.is::<std::io::Error>())
+    error.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
 
 /// Classes 08 (connection), 57P (an operator stopped it) and the time-outs that end a session.
