@@ -14,6 +14,7 @@ pub mod key;
 pub mod ledger;
 pub mod packed;
 pub mod paywall;
+pub mod percent;
 pub mod place;
 pub mod proxy;
 pub mod role;

@@ -125,6 +125,20 @@ impl TestClock {
         }
     }
 
+    /// The one of two that is further; of different kinds, this one.
+    #[must_use]
+    pub fn or_later(self, other: TestClock) -> TestClock {
+        match (self, other) {
+            (TestClock::Frozen { at_ms }, TestClock::Frozen { at_ms: other }) => {
+                TestClock::Frozen { at_ms: at_ms.max(other) }
+            }
+            (TestClock::Running { ahead_ms }, TestClock::Running { ahead_ms: other }) => {
+                TestClock::Running { ahead_ms: ahead_ms.max(other) }
+            }
+            (this, _) => this,
+        }
+    }
+
     /// The same kind of clock, standing at `at`.
     #[must_use]
     pub fn moved_to(self, at: Timestamp, real: Timestamp) -> TestClock {

@@ -2,12 +2,14 @@
 //! over what a node left that did not come back. An embedded database has one node, and none of
 //! this runs.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use domain::id::{EnvironmentId, TenantId};
 use domain::place::EnvNo;
 use domain::scope::Scope;
 use store::nodes;
+use store::turns::Recall;
 
 use crate::error::Error;
 use crate::run::Engine;
@@ -24,6 +26,7 @@ impl Engine {
         }
         let now = self.real_now();
         self.change(nowhere(), move |tx| {
+            tx.is_routine();
             Ok(nodes::renew(tx.write()?, now.plus_ms(NODE_LEASE_MS))?)
         })
         .await?;
@@ -38,6 +41,7 @@ impl Engine {
     async fn take_over(&self, node: i64) -> Result<(), Error> {
         self.change(nowhere(), move |tx| {
             tx.end_node(node)?;
+            store::claims::give_back_of(tx.write()?, node)?;
             Ok(store::deliveries::give_back_of(tx.write()?, node)?)
         })
         .await?;
@@ -54,6 +58,7 @@ impl Engine {
         if self.database().is_shared() {
             self.change(nowhere(), |tx| {
                 let node = tx.node();
+                store::claims::give_back_of(tx.write()?, node)?;
                 Ok(tx.end_node(node)?)
             })
             .await?;
@@ -61,10 +66,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Forgets what other nodes may have changed since the last call.
-    pub async fn follow_nodes(&self) -> Result<(), Error> {
+    /// Forgets what other nodes may have changed since the last call, and gives them what is free.
+    pub async fn follow_nodes(self: &Arc<Self>) -> Result<(), Error> {
+        self.give_keys_back().await?;
         let seen = self.followed.load(Ordering::Acquire);
-        let Some(news) = self.read(move |read| Ok(nodes::news(read, seen)?)).await? else {
+        let node = self.writer.node();
+        let news = self.read(move |read| Ok(nodes::news(read, (seen, node))?)).await?;
+        let Some(news) = news else {
             return Ok(());
         };
         self.followed.store(news.turn, Ordering::Release);
@@ -74,7 +82,24 @@ impl Engine {
         }
         // Feeds and streams look again.
         self.wake_commits();
+        self.give_back(news.recalls);
         Ok(())
+    }
+
+    /// Beside what else there is to follow: a lease that is being settled takes its time.
+    fn give_back(self: &Arc<Self>, recalls: Vec<Recall>) {
+        if recalls.is_empty() {
+            return;
+        }
+        let engine = self.clone();
+        tokio::spawn(async move {
+            for recall in recalls {
+                match recall {
+                    Recall::Wallet(wallet) => drop(engine.recall(wallet).await),
+                    Recall::Paywall(paywall) => engine.recall_paywall(paywall).await,
+                }
+            }
+        });
     }
 }
 

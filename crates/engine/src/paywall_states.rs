@@ -11,6 +11,7 @@ use domain::webhook::catalogue::EventType;
 use serde_json::{Map, Value, json};
 use store::Tx;
 use store::paywalls::Stored;
+use store::turns::Recall;
 
 use crate::error::Error;
 use crate::idempotency::{Answered, Reply};
@@ -106,6 +107,7 @@ fn update(
     let carries = stored.paywall.overdraft != change.next.overdraft;
     let values = shown_changes(&stored.paywall, &change);
     let stored = publish(tx, cause, stored.no, (change, values))?;
+    tx.recall(Recall::Paywall(stored.no));
     if carries {
         carry_overdraft(tx, cause, &stored.paywall)?;
     }
@@ -191,6 +193,7 @@ fn archive(
         return Ok(stored);
     };
     store::paywalls::set(tx.write()?, &scope, stored.no, &paywall)?;
+    tx.recall(Recall::Paywall(stored.no));
     tell(tx, (stored.no, id), EventType::PAYWALL_ARCHIVED, cause, |data| {
         data.with("reason", reason)
             .with("archivedAt", now.to_string())

@@ -11,6 +11,7 @@ mod leasing;
 mod limits;
 mod passing;
 pub mod prompts;
+mod recalls;
 mod reckoning;
 mod recovery;
 mod renewal;

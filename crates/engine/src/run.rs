@@ -97,6 +97,7 @@ impl Engine {
         let writer =
             Writer::start(&database, clocks.clone(), seed, on_commit(sender, commits.clone()))?;
         Ok(Arc::new(Engine {
+            at_work: AtWork::new(database.is_shared()),
             database,
             writer,
             clocks,
@@ -111,7 +112,6 @@ impl Engine {
             totals: Cache::new(CACHED_MAX),
             forgets: AtomicU64::new(0),
             handovers: Mutex::new(Some(receiver)),
-            at_work: AtWork::default(),
             commits,
             leases: Leases::default(),
             checks: Checks::default(),

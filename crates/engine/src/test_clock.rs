@@ -66,7 +66,7 @@ impl Engine {
         must_be_development(&scope)?;
         let _one_at_a_time = self.moving.lock().await;
         if self.clocks.get(scope.env).is_some() {
-            return Err(Error::already_exists("this environment has a test clock already"));
+            return Err(attached());
         }
         let now = self.now(&scope);
         check_target(now, at.unwrap_or(now))?;
@@ -75,7 +75,7 @@ impl Engine {
         } else {
             TestClock::Running { ahead_ms: 0 }
         };
-        self.keep_clock(scope, Some(clock), Some(&cause)).await?;
+        self.keep_clock(scope, Some(clock), &cause).await?;
         if let Some(at) = at {
             self.move_clock(scope, at).await?;
         }
@@ -93,8 +93,7 @@ impl Engine {
         self.must_have_clock(&scope)?;
         check_target(self.now(&scope), at)?;
         self.move_clock(scope, at).await?;
-        let clock = self.clocks.get(scope.env);
-        self.keep_clock(scope, clock, Some(&cause)).await?;
+        self.place_clock(scope, self.now(&scope), Some(cause)).await?;
         self.clock_standing(&scope)
     }
 
@@ -113,12 +112,11 @@ impl Engine {
     pub async fn remove_clock(&self, scope: Scope, cause: Cause) -> Result<(), Error> {
         let _one_at_a_time = self.moving.lock().await;
         self.must_have_clock(&scope)?;
-        self.keep_clock(scope, None, Some(&cause)).await
+        self.keep_clock(scope, None, &cause).await
     }
 
     fn must_have_clock(&self, scope: &Scope) -> Result<TestClock, Error> {
-        let message = "this environment runs on the world's clock; attach a test clock first";
-        self.clocks.get(scope.env).ok_or_else(|| Error::operation(message))
+        self.clocks.get(scope.env).ok_or_else(must_have)
     }
 
     /// From one due instant to the next, until `target`.
@@ -127,9 +125,9 @@ impl Engine {
             self.run_due(scope).await?;
             let next = self.next_due(&scope)?.filter(|next| *next <= target);
             let Some(next) = next else { break };
-            self.place_clock(scope, next.max(self.now(&scope))).await?;
+            self.place_clock(scope, next.max(self.now(&scope)), None).await?;
         }
-        self.place_clock(scope, target.max(self.now(&scope))).await?;
+        self.place_clock(scope, target.max(self.now(&scope)), None).await?;
         self.run_due(scope).await
     }
 
@@ -149,23 +147,56 @@ impl Engine {
         Ok([timer, attempt].into_iter().flatten().min())
     }
 
-    async fn place_clock(&self, scope: Scope, at: Timestamp) -> Result<(), Error> {
+    /// Another node may have moved it further meanwhile: there it stays.
+    async fn place_clock(
+        &self,
+        scope: Scope,
+        at: Timestamp,
+        cause: Option<Cause>,
+    ) -> Result<(), Error> {
         let clock = self.must_have_clock(&scope)?.moved_to(at, self.steady_now());
-        self.keep_clock(scope, Some(clock), None).await
+        let placed = self.change(scope, move |tx| {
+            let stored = stored_clock(tx)?.ok_or_else(must_have)?;
+            let clock = clock.or_later(stored);
+            write_clock(tx, Some(clock), cause.as_ref())?;
+            Ok::<_, Error>(clock)
+        });
+        self.clocks.set(scope.env, Some(placed.await?));
+        Ok(())
     }
 
-    /// Stores the clock and then lets this process run on it.
+    /// Attaches or removes: stores it, and then lets this process run on it.
     async fn keep_clock(
         &self,
         scope: Scope,
         clock: Option<TestClock>,
-        cause: Option<&Cause>,
+        cause: &Cause,
     ) -> Result<(), Error> {
-        let cause = cause.cloned();
-        self.change(scope, move |tx| write_clock(tx, clock, cause.as_ref())).await?;
+        let cause = cause.clone();
+        self.change(scope, move |tx| {
+            if clock.is_some() && stored_clock(tx)?.is_some() {
+                return Err(attached());
+            }
+            write_clock(tx, clock, Some(&cause))
+        })
+        .await?;
         self.clocks.set(scope.env, clock);
         Ok(())
     }
+}
+
+fn attached() -> Error {
+    Error::already_exists("this environment has a test clock already")
+}
+
+fn must_have() -> Error {
+    Error::operation("this environment runs on the world's clock; attach a test clock first")
+}
+
+fn stored_clock(tx: &mut Tx<'_>) -> Result<Option<TestClock>, Error> {
+    let env = tx.scope().env;
+    let stored = store::tenants::find_environment(tx.read()?, env)?;
+    Ok(stored.and_then(|stored| stored.clock).and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 fn write_clock(

@@ -11,6 +11,7 @@ use domain::webhook::catalogue::EventType;
 use serde_json::json;
 use store::identities::{self, Identity};
 use store::paywalls::Stored;
+use store::turns::Recall;
 use store::{Read, Tx};
 
 use crate::error::Error;
@@ -156,6 +157,7 @@ fn set_state(tx: &mut Tx<'_>, cause: &Cause, ask: &StateAsk) -> Result<Identity,
     }
     let state = (ask.suspended, ask.reason.as_deref());
     identities::set_state(tx.write()?, paywall.no, &ask.user, state)?;
+    tx.recall(Recall::Wallet(before.wallet));
     tell(tx, &paywall, (cause, ask), &before)?;
     let action = if ask.suspended { "paywall.user.suspended" } else { "paywall.user.resumed" };
     let entity = ("paywall_user", format!("{}:{}", ask.paywall, ask.user));

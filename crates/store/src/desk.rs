@@ -23,7 +23,7 @@ use crate::deliveries::{Handover, Routing};
 use crate::error::Error;
 use crate::idempotency::{Index, Marks};
 use crate::proxy_requests::Noted;
-use crate::turns::Told;
+use crate::turns::{Recall, Told};
 use crate::value::{Key, signed, unsigned};
 use crate::{accounts, chapters, deliveries, entries, proxy_requests, timers};
 
@@ -73,6 +73,8 @@ pub(crate) struct Desk {
     job_wallets: BTreeSet<i64>,
     job_envs: BTreeSet<EnvNo>,
     in_job: bool,
+    /// The open job says that it changes nothing that other nodes keep.
+    is_routine: bool,
     pub(crate) index: Index,
     pub(crate) log: AccountLog,
     /// The log's mark where the open transaction and the running job began.
@@ -103,6 +105,7 @@ impl Desk {
             job_wallets: BTreeSet::new(),
             job_envs: BTreeSet::new(),
             in_job: false,
+            is_routine: false,
             index: Index::load(connection)?,
             log_marks: (log.mark(), log.mark()),
             log,
@@ -192,6 +195,11 @@ impl Desk {
     /// A node is given up, in the turn of this transaction.
     pub(crate) fn end_node(&mut self, node: i64) {
         self.told.ended.push(node);
+    }
+
+    /// Other nodes give back what they have leased, as soon as they know this turn.
+    pub(crate) fn recall(&mut self, recall: Recall) {
+        self.told.recalls.push(recall);
     }
 
     /// Its row or what stands beside it changed: it is loaded again.
@@ -390,6 +398,7 @@ impl Desk {
     /// A job with a savepoint begins; everything before it is written.
     pub(crate) fn begin_job(&mut self) {
         self.in_job = true;
+        self.is_routine = false;
         self.log_marks.1 = self.log.mark();
         self.job_wallets.clear();
         self.job_envs.clear();
@@ -398,7 +407,12 @@ impl Desk {
     /// The job was kept.
     pub(crate) fn end_job(&mut self) {
         self.in_job = false;
-        self.told.changes = true;
+        self.told.changes |= !self.is_routine;
+    }
+
+    /// The open job changes nothing that other nodes keep in memory beside the ledger.
+    pub(crate) fn mark_routine(&mut self, is_routine: bool) {
+        self.is_routine = is_routine;
     }
 
     /// The job was taken back: whatever it touched is loaded again.

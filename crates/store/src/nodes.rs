@@ -8,6 +8,7 @@ use domain::time::Timestamp;
 use crate::database::Read;
 use crate::error::Error;
 use crate::sql::params;
+use crate::turns::Recall;
 use crate::tx::{Tx, Write};
 use crate::value::Millis;
 
@@ -23,6 +24,12 @@ impl Tx<'_> {
         let write = self.write()?;
         write.connection.execute("DELETE FROM nodes WHERE node = ?1", [node])?;
         Ok(())
+    }
+
+    /// Asks the other nodes to give back what they have leased and not promised. It travels with
+    /// this change; an embedded database has no other nodes.
+    pub fn recall(&mut self, recall: Recall) {
+        self.desk.recall(recall);
     }
 }
 
@@ -52,23 +59,27 @@ pub fn count(read: Read<'_>, now: Timestamp) -> Result<i64, Error> {
 }
 
 /// What turns of other nodes may have changed of what a node keeps in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct News {
     /// The last turn.
     pub turn: i64,
     /// Keys, paywalls, settings, receivers or clocks may be others now.
     pub changes: bool,
+    /// What is to be given back.
+    pub recalls: Vec<Recall>,
 }
 
-/// What happened after turn `seen`; `None` where nothing did.
-pub fn news(read: Read<'_>, seen: i64) -> Result<Option<News>, Error> {
+/// What happened after turn `seen`, as `node` has to know it; `None` where nothing did.
+pub fn news(read: Read<'_>, (seen, node): (i64, i64)) -> Result<Option<News>, Error> {
     let select = "SELECT turn FROM writer_turn WHERE no = 1";
     let turn: i64 = read.connection.query_row(select, [], |row| row.get(0))?;
     if turn == seen {
         return Ok(None);
     }
     let told = crate::turns::since(read.connection, seen)?;
-    let is_whole = told.first().is_some_and(|(first, _)| *first == seen + 1);
-    let changes = !is_whole || told.iter().any(|(_, told)| told.changes);
-    Ok(Some(News { turn, changes }))
+    let is_whole = told.first().is_some_and(|first| first.no == seen + 1);
+    let changes = !is_whole || told.iter().any(|turn| turn.told.changes);
+    let of_others = told.into_iter().filter(|turn| turn.node != node);
+    let recalls = of_others.flat_map(|turn| turn.told.recalls).collect();
+    Ok(Some(News { turn, changes, recalls }))
 }

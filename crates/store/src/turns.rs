@@ -22,6 +22,14 @@ const BEGIN: &str = "BEGIN; SELECT turn FROM writer_turn WHERE no = 1 FOR UPDATE
 const KEPT: i64 = 65_536;
 const PRUNE_EVERY: i64 = 1_024;
 
+/// A turn that is over.
+pub(crate) struct Turn {
+    pub(crate) no: i64,
+    /// Whose it was.
+    pub(crate) node: i64,
+    pub(crate) told: Told,
+}
+
 /// What a turn touched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
@@ -34,6 +42,16 @@ pub(crate) struct Told {
     pub(crate) changes: bool,
     /// Nodes that were given up.
     pub(crate) ended: Vec<i64>,
+    /// Money that nodes have leased and are asked to give back.
+    pub(crate) recalls: Vec<Recall>,
+}
+
+/// Whose leases are called in, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recall {
+    Wallet(i64),
+    /// Of every wallet of the paywall.
+    Paywall(i64),
 }
 
 /// An environment after a turn.
@@ -56,6 +74,15 @@ impl Told {
         push(&mut bytes, length(self.ended.len()));
         for node in &self.ended {
             push(&mut bytes, i128::from(*node));
+        }
+        push(&mut bytes, length(self.recalls.len()));
+        for recall in &self.recalls {
+            let (kind, no) = match recall {
+                Recall::Wallet(no) => (0, no),
+                Recall::Paywall(no) => (1, no),
+            };
+            push(&mut bytes, kind);
+            push(&mut bytes, i128::from(*no));
         }
         push(&mut bytes, length(self.envs.len()));
         for (env, told) in &self.envs {
@@ -82,6 +109,10 @@ impl Told {
         let mut told = Told { changes: pull(rest)? != 0, ..Told::default() };
         for _ in 0..pull(rest)? {
             told.ended.push(small(pull(rest)?)?);
+        }
+        for _ in 0..pull(rest)? {
+            let (kind, no) = (pull(rest)?, small(pull(rest)?)?);
+            told.recalls.push(if kind == 0 { Recall::Wallet(no) } else { Recall::Paywall(no) });
         }
         for _ in 0..pull(rest)? {
             let env = EnvNo::new(u16::try_from(pull(rest)?).ok()?);
@@ -127,13 +158,13 @@ impl Turns {
         let last = take(session)?;
         if last != self.seen {
             let missed = since(connection, self.seen)?;
-            self.is_ended |= missed.iter().any(|(_, told)| told.ended.contains(&self.node));
-            if missed.first().is_some_and(|(turn, _)| *turn == self.seen + 1) {
-                desk.learn(missed.iter().map(|(_, told)| told));
+            self.is_ended |= missed.iter().any(|turn| turn.told.ended.contains(&self.node));
+            if missed.first().is_some_and(|turn| turn.no == self.seen + 1) {
+                desk.learn(missed.iter().map(|turn| &turn.told));
             } else {
                 desk.learn_all(connection)?;
             }
-            if missed.iter().any(|(_, told)| told.changes) || missed.is_empty() {
+            if missed.iter().any(|turn| turn.told.changes) || missed.is_empty() {
                 times.reload(clocks(connection)?);
             }
             self.seen = last;
@@ -197,15 +228,16 @@ fn take(session: &Session) -> Result<i64, Error> {
 }
 
 /// The turns after `seen`, in order.
-pub(crate) fn since(connection: &Connection, seen: i64) -> Result<Vec<(i64, Told)>, Error> {
-    let mut select =
-        connection.prepare_cached("SELECT turn, told FROM turns WHERE turn > ?1 ORDER BY turn")?;
+pub(crate) fn since(connection: &Connection, seen: i64) -> Result<Vec<Turn>, Error> {
+    let mut select = connection
+        .prepare_cached("SELECT turn, node, told FROM turns WHERE turn > ?1 ORDER BY turn")?;
     let mut rows = select.query([seen])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let turn: i64 = row.get(0)?;
-        let told = Told::unpack(row.get_ref(1)?.as_blob()?);
-        found.push((turn, told.ok_or_else(|| Error::corrupt("turns", turn, "broken"))?));
+        let no: i64 = row.get(0)?;
+        let told = Told::unpack(row.get_ref(2)?.as_blob()?);
+        let told = told.ok_or_else(|| Error::corrupt("turns", no, "broken"))?;
+        found.push(Turn { no, node: row.get(1)?, told });
     }
     Ok(found)
 }
@@ -231,12 +263,18 @@ mod tests {
             keys in prop::collection::vec((any::<u64>(), any::<i64>()), 0..9),
             changes in any::<bool>(),
             ended in prop::collection::vec(any::<i64>(), 0..2),
+            recalls in prop::collection::vec(any::<(bool, i64)>(), 0..3),
         ) {
+            let recall = |(of_paywall, no)| match of_paywall {
+                true => Recall::Paywall(no),
+                false => Recall::Wallet(no),
+            };
+            let recalls = recalls.into_iter().map(recall).collect();
             let last_at = Timestamp::from_millis(7);
             let envs = envs.into_iter().map(|(env, counters)| {
                 (EnvNo::new(env), EnvTold { counters, last_at })
             });
-            let told = Told { wallets, envs: envs.collect(), keys, changes, ended };
+            let told = Told { wallets, envs: envs.collect(), keys, changes, ended, recalls };
             prop_assert_eq!(Told::unpack(&told.pack()), Some(told));
         }
     }

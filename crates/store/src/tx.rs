@@ -256,9 +256,17 @@ impl Tx<'_> {
         self.desk.index.insert(print, worked);
     }
 
+    /// This command only books work that is under way (a lease, a result): no key, paywall,
+    /// setting, receiver or clock changes, so that other nodes may keep what they have in memory
+    /// of those. Said first; a later change of receivers or settings takes it back.
+    pub fn is_routine(&mut self) {
+        self.desk.mark_routine(true);
+    }
+
     /// The set of receivers changed: events from here on go to the new one.
     pub fn receivers_changed(&mut self) -> Result<(), Error> {
         self.write()?;
+        self.desk.mark_routine(false);
         self.env()?.routing = None;
         Ok(())
     }
@@ -266,6 +274,7 @@ impl Tx<'_> {
     /// Settings that the writer keeps in memory changed.
     pub fn settings_changed(&mut self) -> Result<(), Error> {
         self.write()?;
+        self.desk.mark_routine(false);
         self.desk.envs.remove(&self.scope.env);
         Ok(())
     }

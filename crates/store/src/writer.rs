@@ -131,6 +131,7 @@ pub struct Writer {
     /// The server of the database cannot be reached now.
     away: Arc<AtomicBool>,
     checkpointer: Mutex<Option<Checkpointer>>,
+    node: i64,
 }
 
 impl Writer {
@@ -155,19 +156,20 @@ impl Writer {
                     // A server puts its commits on disk before it answers.
                     let file = database.file();
                     let wal = file.map(|file| file.open_wal(&connection)).transpose()?;
+                    let node = desk.node;
                     let parts = (ground, connection, desk);
-                    Ok((Thread::new(parts, (times, unsynced, committed)), wal))
+                    Ok((Thread::new(parts, (times, unsynced, committed)), (wal, node)))
                 };
                 match open() {
-                    Ok((mut thread, wal)) => {
-                        drop(opened.send(Ok(wal)));
+                    Ok((mut thread, made)) => {
+                        drop(opened.send(Ok(made)));
                         thread.run(&receiver);
                     }
                     Err(error) => drop(opened.send(Err(error))),
                 }
             })?
         };
-        let wal = ready.recv().unwrap_or(Err(Error::Unavailable))?;
+        let (wal, node) = ready.recv().unwrap_or(Err(Error::Unavailable))?;
         let syncer = Syncer { wal, on_commit, broken: broken.clone() };
         let threads = vec![writer, spawn("syncer", move || syncer.run(&waiting))?];
         Ok(Writer {
@@ -177,6 +179,7 @@ impl Writer {
             broken,
             away,
             checkpointer: Mutex::new(start_checkpointer(database)?),
+            node,
         })
     }
 
@@ -196,6 +199,11 @@ impl Writer {
 
     fn takes_work(&self) -> bool {
         !self.broken.load(Ordering::Acquire) && !self.away.load(Ordering::Acquire)
+    }
+
+    /// This run of this node, different from every other.
+    pub fn node(&self) -> i64 {
+        self.node
     }
 
     /// Jobs that wait now.

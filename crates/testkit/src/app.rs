@@ -163,9 +163,26 @@ impl TestApp {
         self.send(Method::PATCH, path, key, &[], Some(text(body))).await
     }
 
+    /// Runs a statement in the database beside the server, as nobody should. It finds something.
+    pub fn tamper(&self, sql: &str) {
+        let changed = crate::ground::tamper(&self.folder.path().join("farebox.db"), sql);
+        assert!(changed > 0, "{sql}");
+    }
+
     /// Puts the clock of the first tenant's environment at `at`, where it stands still.
     pub fn stand_at(&self, at: Timestamp) {
         let clock = TestClock::Frozen { at_ms: at.millis() };
+        let (engine, scope) = (self.engine.clone(), self.scope);
+        let text = serde_json::to_string(&clock).unwrap();
+        let keep = async move {
+            let keep = move |tx: &mut store::Tx<'_>| {
+                Ok(store::tenants::set_clock(tx.write()?, &scope, Some(&text))?)
+            };
+            engine.change(scope, keep).await.unwrap();
+        };
+        // On a thread of its own, since the test has a runtime already.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        std::thread::spawn(move || runtime.block_on(keep)).join().unwrap();
         self.engine.clocks.set(self.scope.env, Some(clock));
     }
 

@@ -21,25 +21,62 @@ pub fn location(path: &Path) -> Location {
     }
 }
 
-fn schema(url: &str, path: &Path) -> String {
+/// Runs a statement in the database at `path` beside the server, as nobody should. Returns how many
+/// rows it changed.
+pub fn tamper(path: &Path, sql: &str) -> u64 {
+    match server() {
+        Some(_) => {
+            let Location::Server(url) = location(path) else { return 0 };
+            beside(&url, sql.to_owned())
+        }
+        None => {
+            let beside = rusqlite::Connection::open(path).unwrap();
+            u64::try_from(beside.execute(sql, []).unwrap()).unwrap()
+        }
+    }
+}
+
+fn name(path: &Path) -> String {
     let mut hasher = DefaultHasher::new();
     path.hash(&mut hasher);
-    let name = format!("test_{:016x}", hasher.finish());
-    let make = format!("CREATE SCHEMA IF NOT EXISTS {name}");
-    let server = url.to_owned();
-    let thread = std::thread::spawn(move || run(&server, &make));
-    thread.join().unwrap();
+    format!("test_{:016x}", hasher.finish())
+}
+
+fn schema(url: &str, path: &Path) -> String {
+    let name = name(path);
+    beside(url, format!("CREATE SCHEMA IF NOT EXISTS {name}"));
     let mark = if url.contains('?') { '&' } else { '?' };
     format!("{url}{mark}options=-c%20search_path%3D{name}")
 }
 
-fn run(url: &str, sql: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
-        client.batch_execute(sql).await.unwrap();
-        drop(client);
-        connection.await.unwrap().unwrap();
+/// Every node that works in the schema `before` loses it, in the middle of whatever it does; in
+/// `after` the next one takes over from them at once.
+pub(crate) fn crash(url: &str, before: &str, after: &str) {
+    beside(url, format!("ALTER SCHEMA {before} RENAME TO {after}"));
+    beside(
+        url,
+        format!(
+            "DO $$ BEGIN PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+             WHERE application_name = '{before}'; END $$"
+        ),
+    );
+    beside(url, format!("UPDATE {after}.nodes SET expires_at = 0"));
+}
+
+/// Runs a statement on the server, and returns how many rows it changed. On a thread of its own,
+/// since a test has a runtime already.
+pub(crate) fn beside(url: &str, sql: String) -> u64 {
+    let url = url.to_owned();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+            let connection = tokio::spawn(connection);
+            let changed = client.execute(&sql, &[]).await.unwrap();
+            drop(client);
+            connection.await.unwrap().unwrap();
+            changed
+        })
     });
+    thread.join().unwrap()
 }

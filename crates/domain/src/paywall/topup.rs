@@ -1,8 +1,8 @@
 //! The developer's own top-up page: a URL with places for the user and the link's token.
 
-use std::fmt::Write;
-
 use url::Url;
+
+use crate::percent;
 
 const URL_CHARS_MAX: usize = 2_048;
 
@@ -31,24 +31,10 @@ fn fill(template: &str, user: &str, token: &str) -> Option<String> {
             "token" => token,
             _ => return None,
         };
-        filled.push_str(&percent_encode(value));
+        filled.push_str(&percent::encoded(value));
         filled.push_str(rest);
     }
     Some(filled)
-}
-
-/// Leaves only what no part of a URL gives a meaning to (RFC 3986, unreserved).
-fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

@@ -34,8 +34,7 @@ impl Engine {
     ) -> Result<Option<Admission>, Error> {
         let paywall = &asked.call.paywall.paywall;
         let by_ledger = paywall.settlement.mode != SettlementMode::Lease || limits::any(paywall);
-        // A lease is the promise of one process; what nodes of a server hold, each could outrun.
-        if by_ledger || self.database().is_shared() {
+        if by_ledger {
             return Ok(None);
         }
         let Ok(target) = &asked.aim else { return Ok(None) };
@@ -61,7 +60,11 @@ impl Engine {
                 drop(turn);
                 return Ok((leased, Some(let_in)));
             }
-            let room = Box::pin(self.renew(&leased, Want::Admission(asked.clone()))).await?;
+            let want = || Want::Admission(asked.clone());
+            let mut room = Box::pin(self.renew(&leased, want())).await?;
+            if room.hold.is_none() && Box::pin(self.recall_elsewhere(&leased)).await? {
+                room = Box::pin(self.renew(&leased, want())).await?;
+            }
             drop(turn);
             let let_in = room.hold.and_then(|hold| leased.held(hold));
             if let_in.is_none() {
@@ -261,7 +264,7 @@ impl Engine {
     {
         match self.movement(scope, work()).await {
             Err(Error::Refused(Refusal::InsufficientBalance { .. }))
-                if self.recall(wallet).await =>
+                if self.recall(wallet).await | self.recall_from_nodes(scope, wallet).await? =>
             {
                 self.movement(scope, work()).await
             }

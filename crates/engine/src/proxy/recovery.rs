@@ -15,6 +15,7 @@ use store::Tx;
 use store::proxy_requests::{self, Standing, StoredRequest};
 
 use super::leases::Ended;
+use super::recalls::leases;
 use super::reckoning::{Used, finish};
 use super::renewal::{Renewing, settle_together};
 use super::settlement::{Ending, settle};
@@ -45,7 +46,10 @@ impl Engine {
         }
         for ((paywall, wallet), rows) in leased {
             let count = rows.len();
-            match self.change(scope, move |tx| recover_lease(tx, (paywall, wallet), &rows)).await {
+            match self
+                .change(scope, move |tx| recover_lease(tx, (paywall, wallet, node), &rows))
+                .await
+            {
                 Ok(()) => ended += count,
                 Err(error) => tracing::warn!(wallet, %error, "a lease stays unsettled"),
             }
@@ -118,11 +122,11 @@ fn node_lost(stored: &StoredRequest, now: Timestamp) -> End {
     }
 }
 
-/// Settles what a lost process wrote down of a wallet, from the leases that it held. Called when
-/// the wallet has no other open request: every quiet hold that is left is a lease.
+/// Settles what a lost process wrote down of a wallet, from the leases that it held. Without a
+/// `node` every process is gone, and so is the wallet's every other request: all leases are left.
 fn recover_lease(
     tx: &mut Tx<'_>,
-    (paywall, wallet): (i64, i64),
+    (paywall, wallet, node): (i64, i64, Option<i64>),
     rows: &[StoredRequest],
 ) -> Result<(), Error> {
     let scope = tx.scope();
@@ -131,16 +135,13 @@ fn recover_lease(
     let mut ended: Vec<Ended> = rows.iter().map(|row| lost(row, tx.now())).collect();
     let Some(first) = ended.first() else { return Ok(()) };
     let (customer, user) = (first.story.wallet_user_id, first.story.external_user_id.clone());
-    let holds = tx.account_at_rest(wallet, |account, _| {
-        let leases = account.holds.iter().filter(|hold| hold.quiet);
-        leases.map(|hold| hold.place).collect::<Vec<Place>>()
-    })?;
+    let holds = leases(tx, wallet, |of| node.is_none_or(|node| of == node))?;
     let renewing = Renewing {
         paywall: stored,
         user: ExternalUser::parse(&user)
             .map_err(|_| Error::operation("a request names no user"))?,
         sight: Sight { wallet, customer, first_seen_at: Timestamp::default(), suspended: false },
-        holds: holds.unwrap_or_default(),
+        holds,
         in_flight: Amount::ZERO,
         kept: Amount::ZERO,
     };

@@ -31,6 +31,9 @@ use crate::error::Error;
 use crate::run::Engine;
 use crate::users::Sight;
 
+/// What a lease's entry refers to, and to which node.
+pub(super) const LEASE: &str = "LEASE";
+
 /// What is wanted of the money beside paying what has ended.
 #[derive(Clone)]
 pub(super) enum Want {
@@ -195,7 +198,11 @@ fn room(want: &Want, beside: Funds) -> Room {
 fn grant(tx: &mut Tx<'_>, of: &Renewing, credits: Amount) -> Result<Option<Granted>, Error> {
     let now = tx.now();
     let deadline = now.plus_ms(lives_ms(&of.paywall.paywall.settlement).saturating_mul(2));
-    let details = Details { reference_type: Some("LEASE".to_owned()), ..Details::default() };
+    let details = Details {
+        reference_type: Some(LEASE.to_owned()),
+        reference_id: Some(tx.node().to_string()),
+        ..Details::default()
+    };
     let ask = Reserve { credits, deadline, details, key: None, quiet: true };
     let held = tx.account(of.sight.wallet, |account, log| {
         hold::reserve(account, log, &Cause::schedule(), ask)

@@ -13,6 +13,7 @@ use domain::scope::Scope;
 use domain::time::DAY_MS;
 use parking_lot::Mutex;
 use store::Tx;
+use store::claims;
 use store::idempotency::Worked;
 use store::replies::{self, StoredReply};
 
@@ -40,7 +41,14 @@ type Place = (EnvNo, String, String);
 
 /// Keys that tasks of this process work on, each with what it was asked; cloning shares the list.
 #[derive(Clone, Default)]
-pub struct AtWork(Arc<Mutex<HashMap<Place, [u8; 16]>>>);
+pub struct AtWork(Arc<Mutex<Keys>>);
+
+#[derive(Default)]
+struct Keys {
+    held: HashMap<Place, [u8; 16]>,
+    /// Where several nodes share the database: what they still take for held by this one.
+    released: Option<Vec<(Scope, Place)>>,
+}
 
 /// The right to work on a key, which ends with the value if not before.
 pub struct Claim {
@@ -86,17 +94,34 @@ impl fmt::Debug for Keeping {
 }
 
 impl AtWork {
+    /// `is_shared`: what is released is also to be given back to other nodes.
+    pub(crate) fn new(is_shared: bool) -> AtWork {
+        let released = is_shared.then(Vec::new);
+        AtWork(Arc::new(Mutex::new(Keys { released, ..Keys::default() })))
+    }
+
+    fn holds(&self, place: &Place) -> bool {
+        self.0.lock().held.contains_key(place)
+    }
+
+    fn next_released(&self) -> Option<(Scope, Place)> {
+        self.0.lock().released.as_mut()?.pop()
+    }
+
+    fn note_released(&self, released: (Scope, Place)) {
+        if let Some(list) = &mut self.0.lock().released {
+            list.push(released);
+        }
+    }
+
     fn enter(&self, scope: Scope, key: KeyUse) -> Result<Claim, Error> {
         let place = (scope.env, key.route.clone(), key.key.clone());
-        let mut list = self.0.lock();
-        match list.get(&place) {
-            Some(request) if *request != key.request => return Err(Error::key_reused()),
-            Some(_) => {
-                let message = "a request with this idempotency key is at work";
-                return Err(Fault::new(Class::InProgress, "idempotency_key_in_use", message).into());
-            }
-            None => drop(list.insert(place.clone(), key.request)),
+        let mut keys = self.0.lock();
+        match keys.held.get(&place) {
+            Some(request) => return Err(in_use(*request == key.request)),
+            None => drop(keys.held.insert(place.clone(), key.request)),
         }
+        drop(keys);
         Ok(Claim { list: self.clone(), place, scope, key, released: AtomicBool::new(false) })
     }
 }
@@ -105,7 +130,8 @@ impl Claim {
     /// Lets others ask for the key: its work is done and kept, or will not be.
     pub fn release(&self) {
         if !self.released.swap(true, Ordering::Relaxed) {
-            self.list.0.lock().remove(&self.place);
+            self.list.0.lock().held.remove(&self.place);
+            self.list.note_released((self.scope, self.place.clone()));
         }
     }
 }
@@ -122,12 +148,41 @@ impl Engine {
     pub async fn claim(&self, scope: Scope, key: KeyUse) -> Result<Claimed, Error> {
         let claim = self.at_work.enter(scope, key)?;
         let key = claim.key.clone();
-        let found = self.change(scope, move |tx| prior(tx, &key)).await?;
+        let is_shared = self.database().is_shared();
+        let found = self.change(scope, move |tx| {
+            let found = prior(tx, &key)?;
+            let elsewhere = match found {
+                None if is_shared => claims::take(tx.write()?, &scope, &key)?,
+                _ => None,
+            };
+            elsewhere.map_or(Ok(found), |request| Err(in_use(request == key.request)))
+        });
+        let found = found.await?;
         match found {
             Some(Prior::Reply(reply)) => self.opened(&claim, &reply).map(Claimed::Before),
             Some(Prior::Entry(_)) => Err(spent()),
             None => Ok(Claimed::Now(claim)),
         }
+    }
+
+    /// Tells the other nodes of a shared database which keys they may have.
+    pub(crate) async fn give_keys_back(&self) -> Result<(), Error> {
+        while let Some((scope, place)) = self.at_work.next_released() {
+            let (at_work, released) = (self.at_work.clone(), place.clone());
+            let given = self.change(scope, move |tx| {
+                tx.is_routine();
+                // Asked here, so that a key that was taken again stays.
+                if !at_work.holds(&place) {
+                    claims::give_back(tx.write()?, &scope, (&place.1, &place.2))?;
+                }
+                Ok::<_, Error>(())
+            });
+            if let Err(error) = given.await {
+                self.at_work.note_released((scope, released));
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     fn opened(&self, claim: &Claim, reply: &Reply) -> Result<Kept, Error> {
@@ -203,6 +258,14 @@ fn split(sealed: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Where a part stands, for its seal.
 fn named(key: &KeyUse, part: &str) -> String {
     format!("replies.{part}:{} {}", key.route, key.key)
+}
+
+fn in_use(by_the_same: bool) -> Error {
+    if !by_the_same {
+        return Error::key_reused();
+    }
+    let message = "a request with this idempotency key is at work";
+    Fault::new(Class::InProgress, "idempotency_key_in_use", message).into()
 }
 
 fn not_stored() -> Error {

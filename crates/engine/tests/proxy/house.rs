@@ -25,8 +25,11 @@ pub struct House {
 }
 
 pub fn start(folder: &tempfile::TempDir, seed: u64) -> Arc<Engine> {
-    let location = testkit::ground::location(&folder.path().join("farebox.db"));
-    let database = store::Database::open(&location, true).unwrap();
+    start_on(&testkit::ground::location(&folder.path().join("farebox.db")), seed)
+}
+
+pub fn start_on(location: &store::Location, seed: u64) -> Arc<Engine> {
+    let database = store::Database::open(location, true).unwrap();
     let settings = Settings {
         seal: Seal::none(),
         random: Random::seeded(seed),
@@ -44,6 +47,10 @@ pub fn cause(engine: &Engine) -> Cause {
 pub async fn house(settings: Value) -> House {
     let folder = tempfile::tempdir().unwrap();
     let engine = start(&folder, 1);
+    house_of(engine, folder, settings).await
+}
+
+pub async fn house_of(engine: Arc<Engine>, folder: tempfile::TempDir, settings: Value) -> House {
     let scope = engine.ensure_tenant("Test").await.unwrap();
     let mut body = json!({ "name": "Demo", "currency": "USD", "pricing": {"markupPercent": "20"} });
     body.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());

@@ -5,4 +5,5 @@
 
 mod house;
 mod leases;
+mod nodes;
 mod requests;

@@ -1,11 +1,12 @@
 //! The audit log: who changed what, from which value to which, and why.
 
+use domain::percent;
 use domain::role::{Entity, Needs};
 use engine::Error;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::layout::{Page, encoded};
+use super::layout::Page;
 use super::live::place_of;
 use super::visit::{Pages, Shown, Visit};
 use super::{door, parts};
@@ -24,7 +25,7 @@ async fn list(visit: Visit) -> Result<Shown, Error> {
     let mut path = "/audit?".to_owned();
     for (field, name) in filters {
         if let Some(value) = visit.query(field) {
-            path = format!("{path}{field}={}&", encoded(&value));
+            path = format!("{path}{field}={}&", percent::encoded(&value));
             body[name] = json!(value);
         }
     }

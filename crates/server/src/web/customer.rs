@@ -2,6 +2,7 @@
 
 use domain::customer::Customer;
 use domain::id::CustomerId;
+use domain::percent;
 use domain::role::{Entity, Needs};
 use engine::Error;
 use engine::wallets::shown::{self, Shown as Wallet};
@@ -11,7 +12,7 @@ use store::customers::Stored;
 
 use super::customers::name_of;
 use super::form::Form;
-use super::layout::{Page, encoded};
+use super::layout::Page;
 use super::visit::{Pages, Shown, Visit};
 use super::{door, mishap, parts};
 use crate::http::route::Routes;
@@ -186,7 +187,7 @@ fn uses_panel(uses: &[store::holders::Use]) -> Markup {
                                                 "/paywalls/"
                                                 (one.paywall)
                                                 "/users/"
-                                                (encoded(&one.user))
+                                                (percent::encoded(&one.user))
                                             }
                                         { (one.user) }
                                     }
@@ -232,17 +233,7 @@ fn facts_panel(visit: &Visit, customer: &Customer) -> Markup {
                         ],
                     )
                 })
-                @if !customer.metadata.is_empty() {
-                    h3 { "Metadata" }
-                    dl.facts {
-                        @for (key, value) in &customer.metadata {
-                            div {
-                                dt { (key) }
-                                dd { (value) }
-                            }
-                        }
-                    }
-                }
+                (parts::metadata(&customer.metadata))
                 p {
                     a href={ "/audit?entity=" (customer.id) } { "Changes in the audit log" }
                 }

@@ -1,12 +1,13 @@
 //! Deliveries of webhooks: how far each came, every attempt with what was answered, and sending one
 //! again.
 
+use domain::percent;
 use domain::role::{Entity, Needs};
 use engine::Error;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::layout::{Page, encoded};
+use super::layout::Page;
 use super::visit::{Pages, Shown, Visit};
 use super::webhooks::{self, SECTION};
 use super::{door, parts};
@@ -36,7 +37,7 @@ async fn list(visit: Visit) -> Result<Shown, Error> {
     for name in filters {
         if let Some(value) = visit.query(name) {
             ask = ask.with(name, &value);
-            path = format!("{path}{name}={}&", encoded(&value));
+            path = format!("{path}{name}={}&", percent::encoded(&value));
         }
     }
     let cursor = visit.query("cursor");

@@ -2,6 +2,7 @@
 //! is.
 
 use domain::id::{EventId, ReceiverId};
+use domain::percent;
 use domain::place::Placed as _;
 use domain::role::{Entity, Needs};
 use domain::time::Timestamp;
@@ -11,7 +12,7 @@ use engine::feed::{self, Page as FeedPage, Query};
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::layout::{Page, encoded};
+use super::layout::Page;
 use super::visit::{Pages, Shown, Visit};
 use super::{door, parts};
 use crate::http::route::Routes;
@@ -50,8 +51,8 @@ async fn list(visit: Visit) -> Result<Shown, Error> {
     let older = upto.saturating_sub(window);
     let filters = format!(
         "type={}&subject={}",
-        encoded(&kind.clone().unwrap_or_default()),
-        encoded(&subject.clone().unwrap_or_default())
+        percent::encoded(&kind.clone().unwrap_or_default()),
+        percent::encoded(&subject.clone().unwrap_or_default())
     );
     let next = (older > 1).then(|| format!("/events?{filters}&before={older}"));
     let first = before.map(|_| format!("/events?{filters}"));

@@ -3,6 +3,7 @@
 
 use domain::amount::Amount;
 use domain::currency::Currency;
+use domain::percent;
 use domain::role::{Entity, Needs};
 use domain::scope::Scope;
 use domain::time::Timestamp;
@@ -14,7 +15,7 @@ use store::attention::{self, EndingKey, LowWallet};
 use super::chart::{self, Bars, Stretch};
 use super::home_figures::{self, Figures, RANGES, Range};
 use super::icons::icon;
-use super::layout::{Page, encoded};
+use super::layout::Page;
 use super::ledger::{self, Line};
 use super::visit::{Pages, Shown, Visit};
 use super::{door, parts};
@@ -78,7 +79,7 @@ fn pickers(range: Range, figures: &Figures, currency: &str) -> Markup {
         @if figures.currencies.len() > 1 {
             nav.pick aria-label="Currency" {
                 @for code in figures.currencies.iter().take(6) {
-                    a   href={ "/?range=" (range.name) "&currency=" (encoded(code)) }
+                    a   href={ "/?range=" (range.name) "&currency=" (percent::encoded(code)) }
                         aria-current=[(code == currency).then_some("true")]
                     { (code.to_uppercase()) }
                 }
@@ -86,7 +87,7 @@ fn pickers(range: Range, figures: &Figures, currency: &str) -> Markup {
         }
         nav.pick aria-label="Range" {
             @for one in RANGES {
-                a   href={ "/?range=" (one.name) "&currency=" (encoded(currency)) }
+                a   href={ "/?range=" (one.name) "&currency=" (percent::encoded(currency)) }
                     title=(one.words)
                     aria-current=[(one == range).then_some("true")]
                 { (one.name) }

@@ -1,8 +1,6 @@
 //! The frame around every page: menu, environment, theme, what the last action said. One place
 //! for the headers that keep a page safe.
 
-use std::fmt::Write as _;
-
 use axum::http::{HeaderValue, StatusCode};
 use domain::role::Entity;
 use engine::clock::TestClock;
@@ -106,20 +104,6 @@ pub fn html_answer(document: Markup, status: StatusCode) -> Answer {
         .with("referrer-policy", "same-origin")
         .with("cross-origin-opener-policy", "same-origin")
         .with("cache-control", "no-store")
-}
-
-/// Percent-encoded, for a part of a path or a value of a query.
-pub fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a text cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 /// A header's value, if the text can be one.

@@ -1,6 +1,9 @@
 //! Pieces that pages are made of: amounts, times, badges, tables' ends, fields, things to copy.
 //! Everything that a person or a program gave is a value here, and is escaped where it is put.
 
+use domain::percent;
+use std::collections::BTreeMap;
+
 use domain::amount::Amount;
 use domain::currency::Currency;
 use domain::time::Timestamp;
@@ -206,6 +209,16 @@ pub fn facts(rows: &[(&str, Markup)]) -> Markup {
     html! { dl.facts { @for (name, value) in rows { div { dt { (name) } dd { (value) } } } } }
 }
 
+/// What callers wrote beside a thing; nothing where they wrote nothing.
+pub fn metadata(metadata: &BTreeMap<String, String>) -> Markup {
+    html! {
+        @if !metadata.is_empty() {
+            h3 { "Metadata" }
+            dl.facts { @for (key, value) in metadata { div { dt { (key) } dd { (value) } } } }
+        }
+    }
+}
+
 /// A field with its label and a word of help.
 pub fn field(label: &str, name: &str, input: &Markup, help: &str) -> Markup {
     html! {
@@ -309,7 +322,7 @@ pub fn rows(list: &Value) -> &[Value] {
 pub fn next(list: &Value, path: &str) -> Option<String> {
     let cursor = list["next_cursor"].as_str().filter(|_| list["has_more"] == true)?;
     let mark = if path.contains('?') { '&' } else { '?' };
-    Some(format!("{path}{mark}cursor={}", super::layout::encoded(cursor)))
+    Some(format!("{path}{mark}cursor={}", percent::encoded(cursor)))
 }
 
 /// The links under a list of the API at a page of ours.

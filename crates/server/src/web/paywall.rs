@@ -1,13 +1,13 @@
 //! One paywall: how it stands, its users, prices, settings, and its key.
 
+use domain::percent::encoded;
 use domain::proxy::template::{Places, Template};
 use domain::role::{Entity, Needs};
 use engine::Error;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::layout::{Page, encoded};
-use super::paywalls::SECTION;
+use super::layout::Page;
 use super::visit::{Pages, Shown, Visit};
 use super::{door, mishap, parts, paywalls, requests};
 use crate::http::route::Routes;
@@ -60,7 +60,7 @@ pub fn page(paywall: &Value, here: &str, body: &Markup) -> Page {
     let tabs: Vec<(&str, String, bool)> =
         tabs.iter().map(|(name, to)| (*name, format!("{path}{to}"), *name == here)).collect();
     let whole = html! { (parts::tabs("Parts of the paywall", &tabs)) (body) };
-    let page = Page::new(parts::text(&paywall["name"]), whole).of(SECTION);
+    let page = Page::new(parts::text(&paywall["name"]), whole).of(paywalls::SECTION);
     page.under("Paywalls", "/paywalls")
 }
 
@@ -583,8 +583,8 @@ async fn set_section(visit: Visit) -> Result<Shown, Error> {
 async fn save_section(visit: &Visit, id: &str, name: &str) -> Result<(), Error> {
     let form = visit.form();
     if name == "templates" {
-        let route = "GET /v1/paywalls/{id}/templates";
-        let mut body = door::ask(visit, route).of("id", id).json().await?;
+        let mut body =
+            door::ask(visit, "GET /v1/paywalls/{id}/templates").of("id", id).json().await?;
         for (field, ..) in TEMPLATES {
             body[field] = json!(form.raw(field).replace("\r\n", "\n"));
         }

@@ -2,6 +2,7 @@
 
 use axum::http::{Method, StatusCode};
 use domain::id::EnvironmentId;
+use domain::percent;
 use engine::sign_ins::PASSWORD_CHARS_MIN;
 use engine::{Class, Error, Fault};
 use maud::{Markup, html};
@@ -71,17 +72,7 @@ fn sign_in_form((email, next): (&str, &str), problem: Option<&str>, empty: bool)
         }
         form method="post" action="/sign-in" {
             input type="hidden" name="next" value=(next);
-            div.field {
-                label for="email" { "E-mail" }
-                input
-                    #email
-                    name="email"
-                    type="email"
-                    value=(email)
-                    autocomplete="username"
-                    required
-                    autofocus;
-            }
+            (email_field(email, true))
             div.field {
                 label for="password" { "Password" }
                 input
@@ -168,17 +159,8 @@ fn welcome_form(token: &str, (email, first): (&str, bool), problem: Option<&str>
                 "Choose a password, and you are in."
             }
         }
-        form method="post" action={ "/welcome/" (layout::encoded(token)) } {
-            div.field {
-                label for="email" { "E-mail" }
-                input
-                    #email
-                    name="email"
-                    type="email"
-                    value=(email)
-                    autocomplete="username"
-                    required;
-            }
+        form method="post" action={ "/welcome/" (percent::encoded(token)) } {
+            (email_field(email, false))
             div.field {
                 label for="password" { "Password" }
                 input
@@ -194,6 +176,20 @@ fn welcome_form(token: &str, (email, first): (&str, bool), problem: Option<&str>
             button.main type="submit" { "Begin" }
         }
     }
+}
+
+fn email_field(email: &str, focused: bool) -> Markup {
+    let input = html! {
+        input
+            #email
+            name="email"
+            type="email"
+            value=(email)
+            autocomplete="username"
+            required
+            autofocus[focused];
+    };
+    parts::field("E-mail", "email", &input, "")
 }
 
 async fn accept(app: App, call: Call) -> Result<Answer, Error> {

@@ -1,6 +1,7 @@
 //! Who looks at a page: a person with a session, in one environment of their tenant. Every page
 //! declares what it needs, as routes of the API do; a form also proves that it is ours.
 
+use domain::percent;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -168,7 +169,7 @@ where
     let secure = app.engine.public_url.starts_with("https:");
     let look = layout::Look::of(&call);
     let Some(visit) = admit(app, call).await? else {
-        let to = format!("/sign-in?next={}", layout::encoded(&asked));
+        let to = format!("/sign-in?next={}", percent::encoded(&asked));
         return Ok(redirect(if posts { "/sign-in" } else { &to }));
     };
     let frame = layout::Frame::of(&visit, look);
@@ -192,7 +193,7 @@ fn target(call: &Call) -> String {
     let (_, pattern) = call.route.split_once(' ').unwrap_or_default();
     let mut path = pattern.to_owned();
     for (name, value) in &call.path {
-        path = path.replace(&format!("{{{name}}}"), &layout::encoded(value));
+        path = path.replace(&format!("{{{name}}}"), &percent::encoded(value));
     }
     if call.query.is_empty() { path } else { format!("{path}?{}", call.query) }
 }

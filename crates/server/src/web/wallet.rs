@@ -389,16 +389,7 @@ fn more(visit: &Visit, found: &Found) -> Markup {
                         ],
                     )
                 })
-                @if !wallet.metadata.is_empty() {
-                    dl.facts {
-                        @for (key, value) in &wallet.metadata {
-                            div {
-                                dt { (key) }
-                                dd { (value) }
-                            }
-                        }
-                    }
-                }
+                (parts::metadata(&wallet.metadata))
                 p {
                     a href={ "/audit?entity=" (wallet.id) } { "Changes in the audit log" }
                     " · "

@@ -1,9 +1,8 @@
-//! Books that are broken on purpose, in the file beside the server: the wallet is stopped, the
+//! Books that are broken on purpose, in the database beside the server: the wallet is stopped, the
 //! others go on, health, figures, events and audit log tell it, and the way back leads back.
 
 use serde_json::{Value, json};
 use testkit::TestApp;
-use testkit::rusqlite::Connection;
 
 use crate::paywall_key;
 
@@ -24,12 +23,6 @@ async fn two_users() -> (TestApp, String) {
     }
     app.restart().await;
     (app, key)
-}
-
-/// Runs a statement in the file, as nobody should.
-fn tamper(app: &TestApp, sql: &str) {
-    let beside = Connection::open(app.engine.database().path().unwrap()).unwrap();
-    assert!(beside.execute(sql, []).unwrap() > 0, "{sql}");
 }
 
 async fn charge(app: &TestApp, key: &str, user: &str) -> (u16, Value) {
@@ -79,7 +72,7 @@ async fn right_books_are_left_alone() {
 async fn a_wallet_whose_books_break_is_stopped_told_and_leads_no_other_into_it() {
     let (app, key) = two_users().await;
     let id = wallet(&app).await;
-    tamper(&app, MORE);
+    app.tamper(MORE);
     assert_eq!(check(&app).await, 1);
     assert_eq!(check(&app).await, 0, "it is told once");
     let (status, refused) = charge(&app, &key, "ann").await;
@@ -114,7 +107,7 @@ async fn a_wallet_whose_books_break_is_stopped_told_and_leads_no_other_into_it()
 async fn a_stopped_wallet_comes_back_when_its_books_are_right_again() {
     let (mut app, key) = two_users().await;
     let id = wallet(&app).await;
-    tamper(&app, MORE);
+    app.tamper(MORE);
     check(&app).await;
     let unfreeze = format!("/v1/wallets/{id}/unfreeze");
     assert_eq!(app.post(&unfreeze, &app.key, &json!({})).await.0, 400, "not before the repair");
@@ -139,7 +132,7 @@ async fn a_stopped_wallet_comes_back_when_its_books_are_right_again() {
 #[tokio::test]
 async fn a_broken_row_is_never_spent_from_even_before_a_check_saw_it() {
     let (app, key) = two_users().await;
-    tamper(&app, MORE);
+    app.tamper(MORE);
     assert_eq!(charge(&app, &key, "ann").await.0, 503);
     assert_eq!(charge(&app, &key, "bob").await.0, 200);
     assert_eq!(check(&app).await, 1);
@@ -160,7 +153,7 @@ async fn whatever_is_changed_in_the_file_is_found_by_its_rule() {
     ];
     for (sql, rule) in table {
         let (app, _) = two_users().await;
-        tamper(&app, sql);
+        app.tamper(sql);
         assert!(check(&app).await >= 1, "{sql}");
         let rules = health(&app).await["rules"].clone();
         assert!(rules.as_array().unwrap().contains(&json!(rule)), "{sql}: {rules}");
@@ -174,7 +167,7 @@ async fn a_missing_row_of_the_log_degrades_health_and_stops_nobody() {
         "UPDATE counters SET last = last + 1 WHERE scope = 'position'",
     ] {
         let (app, key) = two_users().await;
-        tamper(&app, sql);
+        app.tamper(sql);
         assert_eq!(check(&app).await, 1, "{sql}");
         assert_eq!(health(&app).await, json!({ "status": "degraded", "rules": ["gap"] }));
         assert_eq!(charge(&app, &key, "ann").await.0, 200);

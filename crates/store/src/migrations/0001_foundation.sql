@@ -244,6 +244,11 @@ CREATE TABLE replies (
   no INTEGER PRIMARY KEY, env INTEGER NOT NULL, route TEXT NOT NULL, key TEXT NOT NULL,
   request BLOB NOT NULL, status INTEGER NOT NULL, body BLOB NOT NULL, at INTEGER NOT NULL);
 
+-- Keys of proxied requests that nodes of a shared database work on.
+CREATE TABLE claims (
+  env INTEGER NOT NULL, route TEXT NOT NULL, key TEXT NOT NULL, request BLOB NOT NULL,
+  node INTEGER NOT NULL, PRIMARY KEY (env, route, key)) WITHOUT ROWID;
+
 -- Sealed generations of the idempotency index: sorted runs of fingerprint → row, and their filters.
 CREATE TABLE idempotency_runs (
   generation INTEGER NOT NULL, fingerprint INTEGER NOT NULL, row INTEGER NOT NULL,

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use store::Database;
 use tempfile::TempDir;
@@ -20,43 +21,130 @@ pub struct Mark(u64);
 
 /// Tells the mark to whoever hears something of the world.
 #[derive(Clone, Debug, Default)]
-pub struct Gauge(PathBuf);
+pub struct Gauge(Option<PathBuf>);
 
 impl Gauge {
     /// What was acknowledged before this call is within the mark.
     pub fn mark(&self) -> Mark {
-        Mark(fs::metadata(beside(&self.0, "-wal")).map_or(0, |log| log.len()))
+        let log = self.0.as_deref().and_then(|path| fs::metadata(beside(path, "-wal")).ok());
+        Mark(log.map_or(0, |log| log.len()))
     }
 }
 
-pub struct Ground {
-    folder: TempDir,
-    path: PathBuf,
-    crashes: u32,
+pub enum Ground {
+    File(Files),
+    Server(Schema),
 }
 
 impl Ground {
-    /// A place for an empty database.
+    /// A place for an empty database: on the server that tests run on, if they run on one.
     pub fn fresh() -> Ground {
-        let memory = Path::new(MEMORY);
-        let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        let folder = made.unwrap();
-        let path = folder.path().join("world-0.db");
-        Ground { folder, path, crashes: 0 }
+        match crate::ground::server() {
+            Some(url) => Ground::Server(Schema::fresh(url)),
+            None => Ground::File(Files::fresh()),
+        }
     }
 
     /// Opens what is there.
     pub fn open(&self) -> Database {
-        Database::open(&store::Location::file(&self.path), true).unwrap()
+        let location = match self {
+            Ground::File(files) => store::Location::file(&files.path),
+            Ground::Server(schema) => store::Location::Server(schema.location()),
+        };
+        Database::open(&location, true).unwrap()
     }
 
     pub fn gauge(&self) -> Gauge {
-        Gauge(self.path.clone())
+        match self {
+            Ground::File(files) => Gauge(Some(files.path.clone())),
+            // What a server has acknowledged, it has.
+            Ground::Server(_) => Gauge(None),
+        }
     }
 
     /// Leaves the database as a crash at this moment would: what is within `mark` is there, and of
     /// what was written after it, `share` of 256 parts. The next `open` finds that.
     pub fn crash(&mut self, mark: Mark, share: u64) {
+        match self {
+            Ground::File(files) => files.crash(mark, share),
+            Ground::Server(schema) => schema.crash(),
+        }
+    }
+
+    /// Takes away what the crashed process left.
+    pub fn clear(&self) {
+        if let Ground::File(files) = self {
+            files.clear();
+        }
+    }
+}
+
+/// A schema whose name tells how often its process crashed: whoever knew it by another name is
+/// gone, and finds nothing.
+pub struct Schema {
+    url: String,
+    world: String,
+    crashes: u32,
+}
+
+/// Worlds of this process.
+static WORLDS: AtomicU32 = AtomicU32::new(0);
+
+impl Schema {
+    fn fresh(url: String) -> Schema {
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let world = format!("world_{}_{number}", std::process::id());
+        let schema = Schema { url, world, crashes: 0 };
+        schema.run(&format!("CREATE SCHEMA {}", schema.name()));
+        schema
+    }
+
+    fn name(&self) -> String {
+        format!("{}_{}", self.world, self.crashes)
+    }
+
+    fn location(&self) -> String {
+        let name = self.name();
+        let mark = if self.url.contains('?') { '&' } else { '?' };
+        format!("{}{mark}application_name={name}&options=-c%20search_path%3D{name}", self.url)
+    }
+
+    fn run(&self, sql: &str) {
+        crate::ground::beside(&self.url, sql.to_owned());
+    }
+
+    /// The process loses its database in the middle of whatever it does, and the next one takes
+    /// over from it at once.
+    fn crash(&mut self) {
+        let before = self.name();
+        self.crashes += 1;
+        let after = self.name();
+        crate::ground::crash(&self.url, &before, &after);
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        self.run(&format!("DROP SCHEMA IF EXISTS {} CASCADE", self.name()));
+    }
+}
+
+pub struct Files {
+    folder: TempDir,
+    path: PathBuf,
+    crashes: u32,
+}
+
+impl Files {
+    fn fresh() -> Files {
+        let memory = Path::new(MEMORY);
+        let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let folder = made.unwrap();
+        let path = folder.path().join("world-0.db");
+        Files { folder, path, crashes: 0 }
+    }
+
+    fn crash(&mut self, mark: Mark, share: u64) {
         let before = self.path.clone();
         self.crashes += 1;
         self.path = self.folder.path().join(format!("world-{}.db", self.crashes));
@@ -77,8 +165,7 @@ impl Ground {
         }
     }
 
-    /// Takes away what the crashed process left.
-    pub fn clear(&self) {
+    fn clear(&self) {
         for entry in fs::read_dir(self.folder.path()).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();

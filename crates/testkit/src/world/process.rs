@@ -32,6 +32,8 @@ impl Process {
             public_url: "https://world.example".to_owned(),
         };
         let engine = Engine::start(ground.open(), settings).unwrap();
+        // On a server: takes over from the one that crashed.
+        engine.keep_node().await.unwrap();
         let scope = engine.ensure_tenant("World").await.unwrap();
         if engine.clocks.get(scope.env).is_none() {
             let begin = (Some(Timestamp::from_millis(BEGINNING_MS)), true);

@@ -465,7 +465,10 @@ async fn record_all(shared: &Shared, batch: Vec<Ended>, recorded: &mut Recorded)
     let Some(first) = batch.first() else { return };
     let scope = first.scope;
     let all = batch.clone();
-    let work = move |tx: &mut store::Tx<'_>| all.iter().try_for_each(|sent| record(tx, sent));
+    let work = move |tx: &mut store::Tx<'_>| {
+        tx.is_routine();
+        all.iter().try_for_each(|sent| record(tx, sent))
+    };
     match shared.engine.change(scope, work).await {
         Ok(()) => recorded.written.extend(batch.iter().map(|sent| sent.handover)),
         Err(error) => {

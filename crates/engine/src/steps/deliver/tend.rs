@@ -87,6 +87,7 @@ async fn postpone(shared: &Shared, postponed: &[Handover]) -> Result<(), Error> 
     for &handover in postponed {
         let scope = shared.memory.scope(&shared.engine, handover.place.env())?;
         let work = move |tx: &mut store::Tx<'_>| {
+            tx.is_routine();
             let later = tx.now().plus_ms(POSTPONED_MS);
             Ok(deliveries::give_back(tx.write()?, &scope, handover, Some(later))?)
         };
@@ -107,6 +108,7 @@ async fn claim(
     until: Timestamp,
 ) -> Result<(usize, Vec<ReceiverNo>), Error> {
     let work = move |tx: &mut store::Tx<'_>| {
+        tx.is_routine();
         for handover in &back {
             deliveries::give_back(tx.write()?, &scope, *handover, None)?;
         }

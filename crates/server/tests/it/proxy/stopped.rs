@@ -1,14 +1,7 @@
 //! A wallet is stopped while requests are under way: none is let in, none is paid, and after the
 //! repair each has its one end.
 
-use testkit::rusqlite::Connection;
-
 use super::*;
-
-fn tamper(wall: &Wall, sql: &str) {
-    let beside = Connection::open(wall.app.engine.database().path().unwrap()).unwrap();
-    assert!(beside.execute(sql, []).unwrap() > 0, "{sql}");
-}
 
 async fn wallet(wall: &Wall) -> String {
     let (_, _, page) = wall.app.get("/v1/wallets", &wall.app.key).await;
@@ -31,18 +24,15 @@ async fn stopped_under_way(settlement: Value) {
     let under_way = async { tokio::join!(wall.chat(prompt, &plain), wall.chat(prompt, &stream)) };
     let breaks = async {
         tokio::time::sleep(Duration::from_millis(150)).await;
-        tamper(
-            &wall,
-            "UPDATE entries SET amount = 1 WHERE place = (SELECT MIN(place) FROM entries)",
-        );
+        wall.app
+            .tamper("UPDATE entries SET amount = 1 WHERE place = (SELECT MIN(place) FROM entries)");
         assert_eq!(wall.app.engine.check_books().await.unwrap(), 1);
         let refused = wall.chat("[words 5]", &json!({})).await;
         assert_ne!(refused.status, 200, "{}", refused.text);
         let before = wall.balance("ann").await;
         tokio::time::sleep(Duration::from_millis(600)).await;
         assert_eq!(wall.balance("ann").await, before, "nothing moves");
-        tamper(
-            &wall,
+        wall.app.tamper(
             "UPDATE entries SET amount = NULL WHERE place = (SELECT MIN(place) FROM entries)",
         );
         let id = wallet(&wall).await;
