@@ -9,7 +9,8 @@ use crate::sql::{Connection, OptionalExtension, Value};
 
 /// Tables that say how processes run, and nothing else: see `mark` and `ends` for what becomes of
 /// them. Rows of the account log are brought up to it before.
-pub(super) const OF_PROCESSES: [&str; 5] = ["meta", "writer_turn", "turns", "nodes", "account_log"];
+pub(super) const OF_PROCESSES: [&str; 6] =
+    ["meta", "writer_turn", "turns", "nodes", "account_log", "claims"];
 
 /// A table with a primary key; all have one.
 #[derive(Clone, Debug)]
