@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::scope::Scope;
 use domain::time::Timestamp;
@@ -40,6 +41,8 @@ pub struct Parts {
     pub streams: Streams,
     pub(crate) counted: Counted,
     deliverer: Arc<Mutex<Option<Deliverer>>>,
+    /// Balancers are told to look elsewhere.
+    leaving: Arc<AtomicBool>,
     /// True from the moment on at which the process takes no more work.
     stop: watch::Sender<bool>,
     /// Keys by number, with the time of their last use since the last flush.
@@ -68,6 +71,7 @@ impl App {
             tasks: Tasks::default(),
             streams: Streams::default(),
             deliverer: Arc::default(),
+            leaving: Arc::default(),
             stop: watch::Sender::new(false),
             uses: Arc::new(Mutex::new(HashMap::new())),
         }))
@@ -107,8 +111,18 @@ impl App {
         self.engine.set_last_used(uses).await
     }
 
+    /// Readiness fails from here on, and all else goes on.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
     /// Begins the end: readiness fails, streams end, no new connection is taken.
     pub fn stop(&self) {
+        self.leave();
         self.stop.send_replace(true);
     }
 

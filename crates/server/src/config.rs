@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use store::Location;
@@ -79,6 +80,8 @@ pub struct Config {
     pub webhook_deny_targets: Vec<IpNet>,
     pub webhook_proxy: Option<String>,
     pub webhook_max_in_flight: usize,
+    /// Between the word to stop and the end, for balancers to look elsewhere.
+    pub stop_delay: Duration,
     pub stripe_api_base: String,
     pub log: String,
     pub log_format: LogFormat,
@@ -258,6 +261,7 @@ impl Texts {
                 "webhook_max_in_flight",
                 text("webhook_max_in_flight"),
             )?,
+            stop_delay: parse::stop_delay("stop_delay_seconds", text("stop_delay_seconds"))?,
             stripe_api_base: parse::base_url("stripe_api_base", text("stripe_api_base"))?,
             log: text("log").to_owned(),
             log_format: parse::log_format("log_format", self.get("log_format"), terminal)?,
@@ -321,6 +325,7 @@ mod tests {
             ("listen = \"here\"", "listen"),
             ("log_format = \"xml\"", "log_format"),
             ("webhook_max_in_flight = 0", "webhook_max_in_flight"),
+            ("stop_delay_seconds = -1", "stop_delay_seconds"),
             ("allow_private_targets = [\"10.0.0.0/8\", \"x\"]", "allow_private_targets"),
             ("database_url = \"mysql://h/d\"", "database_url"),
             ("public_url = \"billing\"", "public_url"),

@@ -50,6 +50,7 @@ pub struct Node {
     pub app: App,
     listener: TcpListener,
     in_flight_max: u32,
+    stop_delay: Duration,
     /// Held where the database is a file of our own.
     _lock: Option<Lock>,
 }
@@ -83,7 +84,8 @@ impl Node {
         let engine = Engine::start(database, settings)?;
         let app = App::new(engine).with_targets(targets(config));
         let in_flight_max = u32::try_from(config.webhook_max_in_flight).unwrap_or(u32::MAX);
-        Ok(Node { app, listener, in_flight_max, _lock: lock })
+        let stop_delay = config.stop_delay;
+        Ok(Node { app, listener, in_flight_max, stop_delay, _lock: lock })
     }
 
     /// Makes the first tenant with the first key where `FAREBOX_API_KEY` names one.
@@ -95,7 +97,7 @@ impl Node {
 
     /// Serves until `stop` comes; then finishes what runs, flushes and returns.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), NodeError> {
-        let Node { app, listener, in_flight_max, _lock } = self;
+        let Node { app, listener, in_flight_max, stop_delay, _lock } = self;
         settle_orphans(&app.engine).await?;
         let workers = Workers::start(&app);
         let deliverer = app.start_deliverer(in_flight_max);
@@ -110,7 +112,7 @@ impl Node {
         let mut serving = std::pin::pin!(server.with_graceful_shutdown(stopped).into_future());
         let ended = tokio::select! {
             ended = &mut serving => ended,
-            () = stop => {
+            () = announced(stop, &app, stop_delay) => {
                 tracing::info!("stopping: finishing what runs");
                 app.stop();
                 let rest = tokio::time::timeout(STOP_TIME_MAX, &mut serving).await;
@@ -134,6 +136,16 @@ impl Node {
         }
         tracing::info!("stopped");
         ended.map_err(NodeError::Accept)
+    }
+}
+
+/// Waits for the word to stop, and then until balancers had their time to hear of it.
+async fn announced(stop: impl Future<Output = ()>, app: &App, delay: Duration) {
+    stop.await;
+    app.leave();
+    if !delay.is_zero() {
+        tracing::info!(seconds = delay.as_secs(), "leaving: not ready any more, and still serving");
+        tokio::time::sleep(delay).await;
     }
 }
 

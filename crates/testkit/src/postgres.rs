@@ -67,6 +67,12 @@ impl Postgres {
         format!("postgres://farebox@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// Runs statements beside the nodes, in one transaction.
+    pub fn run(&self, sql: &str) {
+        let mut psql = self.program("psql");
+        run(psql.args(["-q", "-1", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.url()]));
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }

@@ -32,6 +32,9 @@ pub struct Flags {
     /// Webhooks in flight at a time
     #[arg(long, global = true, value_name = "COUNT", hide_short_help = true)]
     webhook_max_in_flight: Option<String>,
+    /// How long a server that is told to stop says so, at /readyz, before it does
+    #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true)]
+    stop_delay_seconds: Option<String>,
     /// Base URL of Stripe
     #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
     stripe_api_base: Option<String>,
@@ -55,6 +58,7 @@ impl Flags {
             ("webhook_deny_targets", &self.webhook_deny_targets),
             ("webhook_proxy", &self.webhook_proxy),
             ("webhook_max_in_flight", &self.webhook_max_in_flight),
+            ("stop_delay_seconds", &self.stop_delay_seconds),
             ("stripe_api_base", &self.stripe_api_base),
             ("log", &self.log),
             ("log_format", &self.log_format),

@@ -30,6 +30,7 @@ pub const KEYS: &[Key] = &[
     plain("webhook_deny_targets", "FAREBOX_WEBHOOK_DENY_TARGETS", Some("")),
     plain("webhook_proxy", "FAREBOX_WEBHOOK_PROXY", None),
     plain("webhook_max_in_flight", "FAREBOX_WEBHOOK_MAX_IN_FLIGHT", Some("512")),
+    plain("stop_delay_seconds", "FAREBOX_STOP_DELAY_SECONDS", Some("0")),
     plain("stripe_api_base", "FAREBOX_STRIPE_API_BASE", Some("https://api.stripe.com")),
     plain("log", "FAREBOX_LOG", Some("info")),
     plain("log_format", "FAREBOX_LOG_FORMAT", None),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use store::Location;
@@ -52,6 +53,11 @@ pub fn database(key: &str, text: Option<&str>, data_dir: &Path) -> Result<Locati
 pub fn in_flight(key: &str, text: &str) -> Result<usize, ConfigError> {
     let number = text.parse().ok().filter(|number| (1..=4_096).contains(number));
     number.ok_or_else(|| bad(key, text, "a number from 1 to 4096"))
+}
+
+pub fn stop_delay(key: &str, text: &str) -> Result<Duration, ConfigError> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= 600);
+    seconds.map(Duration::from_secs).ok_or_else(|| bad(key, text, "seconds from 0 to 600"))
 }
 
 pub fn log_format(key: &str, text: Option<&str>, terminal: bool) -> Result<LogFormat, ConfigError> {

@@ -62,7 +62,7 @@ fn attempts(app: &App) -> Vec<Sample> {
 /// A migration cannot be pending here: `unready` answers for as long as one is.
 async fn readyz(app: App, _: Call) -> Result<Answer, Error> {
     let mut failed = Vec::new();
-    if app.is_stopping() {
+    if app.is_leaving() {
         failed.push("stopping");
     } else if let Err(error) = app.engine.check_writable().await {
         // A disk without room shows as either, depending on which file had to grow.

@@ -2,6 +2,7 @@
 //! a server of its own, with fsync on.
 
 use std::collections::BTreeMap;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -51,8 +52,14 @@ impl Cluster {
 
     /// One more node, ready.
     async fn node(&self) -> Server {
+        self.node_with(&[]).await
+    }
+
+    async fn node_with(&self, settings: &[(&str, &str)]) -> Server {
         let folder = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
-        let node = Server::start_with(&folder, &[("FAREBOX_DATABASE_URL", &self.postgres.url())]);
+        let url = self.postgres.url();
+        let settings = [settings, &[("FAREBOX_DATABASE_URL", &url)]].concat();
+        let node = Server::start_with(&folder, &settings);
         node.ready(&self.client).await;
         node
     }
@@ -200,6 +207,18 @@ async fn a_database_that_dies_under_load_costs_no_acknowledged_charge_and_double
     cluster.prove(&first.base, &acknowledged).await;
 }
 
+/// How a node ended that ends by itself.
+async fn ended(node: &mut Server) -> ExitStatus {
+    let began = Instant::now();
+    loop {
+        if let Some(ended) = node.child.try_wait().unwrap() {
+            return ended;
+        }
+        assert!(began.elapsed() < ANSWERED_WITHIN, "it goes on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_frozen_and_given_up_writes_nothing_more_and_ends() {
     let (cluster, mut first) = Cluster::start("1000").await;
@@ -214,14 +233,99 @@ async fn a_node_that_was_frozen_and_given_up_writes_nothing_more_and_ends() {
     signal(&first, "CONT");
     let (status, made, may_retry) = cluster.charge(&first.base, "too-late").await;
     assert!(made.is_none() && (status == 0 || may_retry), "{status}: what it wrote was taken");
-    let began = Instant::now();
-    let ended = loop {
-        if let Some(ended) = first.child.try_wait().unwrap() {
-            break ended;
-        }
-        assert!(began.elapsed() < ANSWERED_WITHIN, "it goes on");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
-    assert!(!ended.success(), "so that it is started again");
+    assert!(!ended(&mut first).await.success(), "so that it is started again");
     cluster.prove(&second.base, &acknowledged).await;
+}
+
+/// Asks each node again and again whether it is ready, as a balancer does.
+fn balance(cluster: &Arc<Cluster>, ready: &Ready) -> tokio::task::JoinHandle<()> {
+    let (cluster, ready) = (cluster.clone(), ready.clone());
+    tokio::spawn(async move {
+        loop {
+            let known = ready.lock().clone();
+            for (base, _) in known {
+                let asked = cluster.client.get(format!("{base}/readyz")).send().await;
+                let is_ready = asked.is_ok_and(|answer| answer.status() == 200);
+                ready.lock().entry(base).and_modify(|known| *known = is_ready);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+}
+
+/// The nodes behind the balancer, and whether each is ready.
+type Ready = Arc<Mutex<BTreeMap<String, bool>>>;
+
+/// Clients that charge until `stop` at nodes that are ready. None of their requests may fail.
+fn steady(
+    cluster: &Arc<Cluster>,
+    ready: &Ready,
+    (stop, acknowledged): (&Arc<AtomicBool>, &Acknowledged),
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let clients = (0..CLIENTS).map(|client| {
+        let (cluster, ready) = (cluster.clone(), ready.clone());
+        let (stop, acknowledged) = (stop.clone(), acknowledged.clone());
+        tokio::spawn(async move {
+            for number in (0..).take_while(|_| !stop.load(Ordering::Relaxed)) {
+                let known = ready.lock().clone();
+                let bases: Vec<_> = known.into_iter().filter(|(_, is_ready)| *is_ready).collect();
+                let key = format!("{client}-{number}");
+                let (base, _) = &bases[number % bases.len()];
+                let (status, made, _) = cluster.charge(base, &key).await;
+                assert_eq!(status, 200, "{key} at {base}: no request fails");
+                acknowledged.lock().insert(key, made.unwrap());
+            }
+        })
+    });
+    clients.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_are_replaced_one_by_one_under_load_fail_no_request() {
+    let (cluster, first) = Cluster::start("1000000").await;
+    let delayed = [("FAREBOX_STOP_DELAY_SECONDS", "1")];
+    let mut nodes = vec![cluster.node_with(&delayed).await, cluster.node_with(&delayed).await];
+    let cluster = Arc::new(cluster);
+    let ready = Ready::default();
+    ready.lock().extend(nodes.iter().map(|node| (node.base.clone(), true)));
+    let balancer = balance(&cluster, &ready);
+    let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Acknowledged::default());
+    let clients = steady(&cluster, &ready, (&stop, &acknowledged));
+    for _ in 0..3 {
+        let next = cluster.node_with(&delayed).await;
+        ready.lock().insert(next.base.clone(), true);
+        let mut old = std::mem::replace(&mut nodes[0], next);
+        nodes.rotate_left(1);
+        signal(&old, "TERM");
+        let ended = ended(&mut old).await;
+        assert!(ended.success(), "it left by itself: {ended}");
+        ready.lock().remove(&old.base);
+    }
+    stop.store(true, Ordering::Relaxed);
+    end(clients).await;
+    balancer.abort();
+    cluster.prove(&first.base, &acknowledged).await;
+}
+
+/// What a newer release may do to tables that an older one still works on.
+const EXPANDED: &str = "ALTER TABLE customers ADD COLUMN next TEXT NOT NULL DEFAULT 'x';
+    ALTER TABLE balances ADD COLUMN next BIGINT; ALTER TABLE entries ADD COLUMN next BIGINT;
+    CREATE TABLE next (no BIGINT PRIMARY KEY); UPDATE meta SET value = '2' WHERE name = 'schema'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_goes_on_while_a_newer_release_expands_its_tables() {
+    let (cluster, first) = Cluster::start("1000000").await;
+    let (cluster, ready) = (Arc::new(cluster), Ready::default());
+    ready.lock().insert(first.base.clone(), true);
+    let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Acknowledged::default());
+    let clients = steady(&cluster, &ready, (&stop, &acknowledged));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = acknowledged.lock().len();
+    let expanding = cluster.clone();
+    tokio::task::spawn_blocking(move || expanding.postgres.run(EXPANDED)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(acknowledged.lock().len() > before, "it went on");
+    stop.store(true, Ordering::Relaxed);
+    end(clients).await;
+    cluster.prove(&first.base, &acknowledged).await;
 }
