@@ -7,7 +7,7 @@ use domain::amount::Amount;
 use domain::id::{CustomerId, PaywallId};
 use domain::paywall::ExternalUser;
 use domain::scope::{Cause, Scope};
-use domain::webhook::signature::{SigningKey, secret_from_bytes, sign_body_hex, sign_v1};
+use domain::webhook::signature::{SigningKey, secret_from_bytes, sign, sign_body_hex};
 use store::paywall_secrets::{self, CUSTOM_RESPONSE};
 use store::paywalls::Stored;
 
@@ -78,7 +78,7 @@ impl Engine {
             ("content-type", "application/json".to_owned()),
             ("webhook-id", id.to_owned()),
             ("webhook-timestamp", at.seconds().to_string()),
-            ("webhook-signature", sign_v1(&keys, id, at.seconds(), &body)),
+            ("webhook-signature", sign(&keys, id, at.seconds(), &body)),
             ("x-paywalls-signature", sign_body_hex(secret, &body)),
             ("x-paywalls-timestamp", at.to_string()),
         ];

@@ -8,11 +8,11 @@ use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
 use domain::webhook::receiver::{
-    EventNaming, OnExhausted, PayloadFormat, RECEIVERS_MAX, ReceiverKind, State, StateReason,
-    TIMEOUT_MS_DEFAULT, cut_description,
+    EventNaming, OnExhausted, PayloadFormat, PayloadMode, RECEIVERS_MAX, ReceiverKind, SecretKind,
+    State, StateReason, TIMEOUT_MS_DEFAULT, cut_description,
 };
 use domain::webhook::schedule::Schedule;
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::Tx;
 use store::receiver_secrets::{self, Secret};
 use store::receivers::{self, Config, Health, NewReceiver, Stored};
@@ -58,6 +58,8 @@ pub fn read(body: &Value) -> Result<Edit, Error> {
         secret: field(body, "secret")?,
         api_version,
         send_traceparent: field(body, "send_traceparent")?,
+        payload_mode: field(body, "payload_mode")?,
+        signatures: signatures(body)?,
         version: field(body, "version")?,
         ..Edit::default()
     })
@@ -66,16 +68,27 @@ pub fn read(body: &Value) -> Result<Edit, Error> {
 /// Options of the next stage are refused unless they ask for what is so already.
 fn not_yet(body: &Value) -> Result<(), Error> {
     let table = [
-        ("payload_mode", Value::from("full")),
         ("channels", Value::Array(Vec::new())),
         ("max_in_flight", Value::from(8)),
         ("max_rps", Value::Null),
-        ("signatures", Value::from(vec!["v1"])),
     ];
     match table.iter().find(|(name, now)| body.get(name).is_some_and(|asked| asked != now)) {
         Some((name, _)) => Err(later(name)),
         None => Ok(()),
     }
+}
+
+/// Which of its secrets sign, each named once, in one order.
+fn signatures(body: &Value) -> Result<Option<Vec<SecretKind>>, Error> {
+    let asked: Option<Vec<SecretKind>> = field(body, "signatures")?;
+    let Some(asked) = asked else { return Ok(None) };
+    let mut kept = SecretKind::ALL.to_vec();
+    kept.retain(|kind| asked.contains(kind));
+    if kept.is_empty() || kept.len() != asked.len() {
+        let message = "signatures must name v1, v1a or both, each once";
+        return Err(Error::invalid("signatures", message));
+    }
+    Ok(Some(kept))
 }
 
 fn metadata(body: &Value) -> Result<Option<BTreeMap<String, String>>, Error> {
@@ -131,10 +144,12 @@ pub(crate) fn blank(kind: ReceiverKind, at: Timestamp) -> Stored {
             on_exhausted: OnExhausted::Skip,
             schedule: kind.schedule_default(),
             timeout_ms: TIMEOUT_MS_DEFAULT,
+            payload_mode: PayloadMode::Full,
             payload_format: PayloadFormat::Flat,
             event_naming: EventNaming::Full,
             api_version: API_VERSION.to_owned(),
             send_traceparent: false,
+            signatures: vec![SecretKind::V1],
         },
         sealed: Vec::new(),
         health: Health::default(),
@@ -151,7 +166,7 @@ pub(crate) struct Birth {
     pub(crate) row: NewReceiver,
     pub(crate) sealed: Vec<u8>,
     pub(crate) private: Private,
-    pub(crate) secret: Secret,
+    pub(crate) secrets: Vec<Secret>,
     pub(crate) text: String,
 }
 
@@ -176,10 +191,14 @@ impl Engine {
         let (mut stored, mut private) = (blank(kind, at), Private::default());
         apply(edit, &mut stored, &mut private)?;
         let (secret, text) = self.new_secret(scope, kind, edit.secret.as_deref())?;
+        let mut secrets = vec![secret];
+        if kind == ReceiverKind::Endpoint {
+            secrets.insert(0, self.new_key_pair(scope)?);
+        }
         let sealed = private.seal(self, scope, fresh)?;
         let created_by = by.to_owned();
         let row = NewReceiver { fresh, kind, paywall, config: stored.config, created_by, at };
-        Ok(Birth { row, sealed, private, secret, text })
+        Ok(Birth { row, sealed, private, secrets, text })
     }
 
     /// Makes an endpoint. `render` makes the answer, which shows the secret this once.
@@ -226,49 +245,17 @@ impl Engine {
         let stored = self.change(scope, work).await?;
         Ok(Receiver { stored, ..seen })
     }
-
-    /// Replaces the secrets of a receiver by one new one.
-    pub async fn rotate_secret(
-        &self,
-        scope: Scope,
-        (of, id): ((ReceiverKind, Option<i64>), ReceiverId),
-        (edit, cause): (Edit, Cause),
-        key: Option<KeyUse>,
-        render: impl Fn(&Receiver) -> Reply + Send + 'static,
-    ) -> Result<Answered, Error> {
-        let seen = self.receiver(&scope, of, id)?;
-        apply(&edit, &mut seen.stored.clone(), &mut seen.private.clone())?;
-        let (secret, text) = self.new_secret(&scope, of.0, edit.secret.as_deref())?;
-        let work = move |tx: &mut Tx<'_>| {
-            let before = crate::receivers::find(tx.read()?, &scope, of, id)?;
-            let mut stored = before.clone();
-            stored.version += 1;
-            stored.updated_at = tx.now();
-            receiver_secrets::replace(tx.write()?, &scope, stored.no, &secret)?;
-            receivers::set(tx.write()?, &scope, &stored)?;
-            audit(tx, &cause, "secret_rotated", (Some(&before), &stored))?;
-            let keys = json!({ "secret_id": secret.id, "previous_expires_at": tx.now() });
-            let kind = EventType::WEBHOOK_ENDPOINT_SECRET_ROTATED;
-            operational::tell_of_endpoint(tx, &cause, kind, (&stored, keys))?;
-            Ok(Receiver {
-                stored,
-                private: seen.private.clone(),
-                secrets: vec![secret.clone()],
-                secret: Some(text.clone()),
-                made: false,
-            })
-        };
-        self.once_shown(scope, key, work, move |made| Shown::sealed(render(made))).await
-    }
 }
 
-/// Inserts a receiver with its secret.
+/// Inserts a receiver with its secrets.
 pub(crate) fn insert(tx: &mut Tx<'_>, cause: &Cause, birth: &Birth) -> Result<Receiver, Error> {
     let scope = tx.scope();
     let mut stored = receivers::insert(tx.write()?, &scope, &birth.row)?;
     stored.sealed.clone_from(&birth.sealed);
     receivers::set(tx.write()?, &scope, &stored)?;
-    receiver_secrets::replace(tx.write()?, &scope, stored.no, &birth.secret)?;
+    for secret in birth.secrets.iter().rev() {
+        receiver_secrets::insert(tx.write()?, &scope, stored.no, secret)?;
+    }
     tx.receivers_changed()?;
     audit(tx, cause, "created", (None, &stored))?;
     let kind = EventType::WEBHOOK_ENDPOINT_CREATED;
@@ -276,7 +263,7 @@ pub(crate) fn insert(tx: &mut Tx<'_>, cause: &Cause, birth: &Birth) -> Result<Re
     Ok(Receiver {
         stored,
         private: birth.private.clone(),
-        secrets: vec![birth.secret.clone()],
+        secrets: birth.secrets.clone(),
         secret: Some(birth.text.clone()),
         made: true,
     })

@@ -36,6 +36,7 @@ pub mod prices;
 pub mod providers;
 pub mod proxy;
 pub mod random;
+pub mod receiver_secrets;
 pub mod receivers;
 pub mod refunds;
 pub mod run;

@@ -82,6 +82,8 @@ pub fn object(stored: &Stored) -> Map<String, Value> {
         "timeout_seconds": config.timeout_ms / 1_000,
         "api_version": config.api_version,
         "send_traceparent": config.send_traceparent,
+        "payload_mode": config.payload_mode,
+        "signatures": config.signatures,
         "failures_in_a_row": stored.health.failures_in_a_row,
         "first_failure_at": stored.health.first_failure_at,
         "last_attempt_at": stored.health.last_attempt_at,

@@ -5,19 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use domain::id::{Mint, ReceiverId, Ulid, WebhookSecretId};
+use domain::id::{Mint, ReceiverId, Ulid};
 use domain::place::ReceiverNo;
 use domain::scope::{Cause, Scope};
 use domain::webhook::catalogue::EventType;
 use domain::webhook::filter::{Filter, FilterError};
 use domain::webhook::headers::{mask_custom_headers, validate_custom_headers};
 use domain::webhook::receiver::{
-    EventNaming, OnExhausted, Ordering, PayloadFormat, ReceiverKind, State, StateReason,
+    EventNaming, OnExhausted, Ordering, PayloadFormat, PayloadMode, ReceiverKind, SecretKind,
+    State, StateReason,
 };
 use domain::webhook::schedule::Schedule;
-use domain::webhook::signature::{
-    check_endpoint_secret, check_subscription_secret, secret_from_bytes, secret_suffix,
-};
+use domain::webhook::signature::{check_endpoint_secret, check_subscription_secret};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::receiver_secrets::{self, Secret};
@@ -27,8 +26,6 @@ use store::{Read, Tx, deliveries};
 use crate::error::{Class, Error, Fault};
 use crate::operational;
 use crate::run::Engine;
-
-const SECRET_KIND: &str = "v1";
 
 /// What is sealed of a receiver.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +65,9 @@ pub struct Edit {
     pub secret: Option<String>,
     pub api_version: Option<String>,
     pub send_traceparent: Option<bool>,
+    pub payload_mode: Option<PayloadMode>,
     pub payload_format: Option<PayloadFormat>,
+    pub signatures: Option<Vec<SecretKind>>,
     pub event_naming: Option<EventNaming>,
     pub active: Option<bool>,
     /// The version that the caller saw.
@@ -107,56 +106,10 @@ fn sealed_place(id: Ulid) -> String {
     format!("receivers.sealed:{}", ReceiverId::numbered(id, ReceiverNo(0)).0)
 }
 
-fn secret_place(id: WebhookSecretId) -> String {
-    format!("receiver_secrets.sealed:{id}")
-}
-
-/// The texts of the live secrets, newest first.
-pub fn open_secrets(
-    engine: &Engine,
-    read: Read<'_>,
-    scope: &Scope,
-    receiver: &Stored,
-) -> Result<Vec<String>, Error> {
-    let live = receiver_secrets::live(read, scope, receiver.no)?;
-    let open = |secret: &Secret| {
-        let bytes = engine.seal.open(scope.tenant, &secret_place(secret.id), &secret.sealed)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    live.iter().map(open).collect()
-}
-
 impl Engine {
     /// An id that is needed before its transaction.
     pub(crate) fn fresh_id(&self, scope: &Scope) -> Ulid {
         Mint::new(u64::from_be_bytes(self.random.bytes())).next(self.now(scope))
-    }
-
-    /// Seals the given secret, or a new one.
-    pub(crate) fn new_secret(
-        &self,
-        scope: &Scope,
-        kind: ReceiverKind,
-        given: Option<&str>,
-    ) -> Result<(Secret, String), Error> {
-        let text = if let Some(text) = given {
-            text.to_owned()
-        } else {
-            let bytes: [u8; 32] = self.random.bytes();
-            secret_from_bytes(&bytes[..kind.secret_bytes()])
-        };
-        let id = WebhookSecretId(self.fresh_id(scope));
-        let place = secret_place(id);
-        let sealed = self.seal.seal(&self.random, scope.tenant, &place, text.as_bytes())?;
-        let secret = Secret {
-            id,
-            kind: SECRET_KIND.to_owned(),
-            sealed,
-            suffix: secret_suffix(&text).to_owned(),
-            created_at: self.now(scope),
-            expires_at: None,
-        };
-        Ok((secret, text))
     }
 
     /// A receiver of this kind, and of this paywall where it is a subscription.
@@ -189,7 +142,7 @@ impl Engine {
     fn shown(&self, read: Read<'_>, scope: &Scope, stored: Stored) -> Result<Receiver, Error> {
         Ok(Receiver {
             private: Private::open(self, scope, &stored)?,
-            secrets: receiver_secrets::live(read, scope, stored.no)?,
+            secrets: receiver_secrets::live(read, scope, stored.no, self.now(scope))?,
             stored,
             secret: None,
             made: false,
@@ -236,7 +189,9 @@ pub fn apply(edit: &Edit, stored: &mut Stored, private: &mut Private) -> Result<
     put(&mut config.timeout_ms, edit.timeout_ms.as_ref());
     put(&mut config.api_version, edit.api_version.as_ref());
     put(&mut config.send_traceparent, edit.send_traceparent.as_ref());
+    put(&mut config.payload_mode, edit.payload_mode.as_ref());
     put(&mut config.payload_format, edit.payload_format.as_ref());
+    put(&mut config.signatures, edit.signatures.as_ref());
     put(&mut config.event_naming, edit.event_naming.as_ref());
     put(&mut private.headers, edit.headers.as_ref());
     if let Some(text) = &edit.bearer {

@@ -1,7 +1,7 @@
 //! The sink over a real socket: what it records, and that it ends.
 #![expect(clippy::unwrap_used, reason = "a test fails where its set-up fails")]
 
-use domain::webhook::signature::{SigningKey, sign_v1};
+use domain::webhook::signature::{SigningKey, sign};
 use fakes::sink::{Received, Settings, Signature, Sink};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -16,8 +16,7 @@ async fn sink() -> Sink {
 /// Sends one POST whose signature is over `signed`, and gives the record of it.
 async fn post(sink: &Sink, body: &str, signed: &str) -> Received {
     let mut stream_of = sink.subscribe();
-    let signature =
-        sign_v1(&[SigningKey::parse(SECRET)], "evt_1", 1_700_000_000, signed.as_bytes());
+    let signature = sign(&[SigningKey::parse(SECRET)], "evt_1", 1_700_000_000, signed.as_bytes());
     let text = format!(
         "POST /ok HTTP/1.1\r\nhost: x\r\nwebhook-id: evt_1\r\nwebhook-timestamp: 1700000000\r\n\
          webhook-signature: {signature}\r\ncontent-length: {}\r\n\r\n{body}",

@@ -11,7 +11,8 @@ use domain::place::ReceiverNo;
 use domain::scope::Scope;
 use domain::time::Timestamp;
 use domain::webhook::receiver::{
-    EventNaming, OnExhausted, Ordering, PayloadFormat, ReceiverKind, State, StateReason,
+    EventNaming, OnExhausted, Ordering, PayloadFormat, PayloadMode, ReceiverKind, SecretKind,
+    State, StateReason,
 };
 use domain::webhook::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -35,10 +36,13 @@ pub struct Config {
     pub on_exhausted: OnExhausted,
     pub schedule: Schedule,
     pub timeout_ms: u32,
+    pub payload_mode: PayloadMode,
     pub payload_format: PayloadFormat,
     pub event_naming: EventNaming,
     pub api_version: String,
     pub send_traceparent: bool,
+    /// Which of its secrets sign.
+    pub signatures: Vec<SecretKind>,
 }
 
 /// How the last attempts went.
@@ -247,10 +251,12 @@ fn blank() -> Config {
         on_exhausted: OnExhausted::Skip,
         schedule: Schedule::Standard,
         timeout_ms: 0,
+        payload_mode: PayloadMode::Full,
         payload_format: PayloadFormat::Flat,
         event_naming: EventNaming::Full,
         api_version: String::new(),
         send_traceparent: false,
+        signatures: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::receiver::ReceiverKind;
-use super::signature::{SigningKey, sign_body_hex, sign_v1};
+use super::signature::{SigningKey, sign, sign_body_hex};
 use crate::time::Timestamp;
 
 pub const CUSTOM_HEADERS_MAX: usize = 10;
@@ -125,7 +125,7 @@ fn push(lines: &mut Vec<(String, String)>, name: &str, value: String) {
 /// Id, time and signature; endpoints get them under the names of both client families.
 fn push_signed(lines: &mut Vec<(String, String)>, kind: ReceiverKind, facts: &DeliveryFacts<'_>) {
     let seconds = facts.sent_at.seconds();
-    let signature = sign_v1(facts.credentials.keys, facts.event_id, seconds, facts.body);
+    let signature = sign(facts.credentials.keys, facts.event_id, seconds, facts.body);
     let families: &[&str] = match kind {
         ReceiverKind::Endpoint => &["webhook", "svix"],
         ReceiverKind::Subscription => &["webhook"],

@@ -63,6 +63,14 @@ wire_names! {
         Short = "short",
     }
 
+    /// How a secret signs, by the mark of its signatures.
+    SecretKind {
+        /// A shared secret, HMAC-SHA256.
+        V1 = "v1",
+        /// A key pair, ed25519.
+        V1a = "v1a",
+    }
+
     Class {
         Live = "live",
         Retry = "retry",

@@ -12,17 +12,26 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
+use super::key_pair::{KeyPair, is_signed_by};
+
 pub const SECRET_PREFIX: &str = "whsec_";
 /// How far the signed time may lie from the verifier's clock.
 pub const TOLERANCE_S: i64 = 300;
 
 const VERSION_PREFIX: &str = "v1,";
+const PAIR_PREFIX: &str = "v1a,";
 const BLOCK_BYTES: usize = 64;
 const SUFFIX_CHARS: usize = 6;
 
 /// A prepared key. Cached for each secret: preparing costs two rounds of the hash.
 #[derive(Clone)]
-pub struct SigningKey(Hmac<Sha256>);
+pub struct SigningKey(Key);
+
+#[derive(Clone)]
+enum Key {
+    Shared(Hmac<Sha256>),
+    Pair(KeyPair),
+}
 
 /// What a receiver was sent, beside the body.
 #[derive(Clone, Copy, Debug)]
@@ -54,31 +63,53 @@ impl SigningKey {
     /// The key that a secret's text stands for: the bytes after the prefix, or, for a secret of
     /// another form, its own bytes.
     pub fn parse(secret: &str) -> SigningKey {
-        match decoded(secret) {
-            Some(bytes) => SigningKey::of_bytes(&bytes),
-            None => SigningKey::of_bytes(secret.as_bytes()),
-        }
+        SigningKey(Key::Shared(match decoded(secret) {
+            Some(bytes) => keyed(&bytes),
+            None => keyed(secret.as_bytes()),
+        }))
     }
 
-    /// HMAC fills a short key with zeros and hashes a long one; done here, it cannot fail.
-    fn of_bytes(key: &[u8]) -> SigningKey {
-        let mut block = [0_u8; BLOCK_BYTES];
-        if key.len() > BLOCK_BYTES {
-            let digest = Sha256::digest(key);
-            block[..digest.len()].copy_from_slice(&digest);
-        } else {
-            block[..key.len()].copy_from_slice(key);
-        }
-        SigningKey(Hmac::new(&block.into()))
+    pub const fn of_pair(pair: KeyPair) -> SigningKey {
+        SigningKey(Key::Pair(pair))
     }
 
-    fn mac(&self, id: &str, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {
-        let mut mac = self.0.clone();
-        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
-            mac.update(part);
+    /// The entry of this key: its version and what it makes of the three.
+    fn entry(&self, (id, timestamp, body): (&str, &str, &[u8])) -> String {
+        match &self.0 {
+            Key::Shared(key) => {
+                let tag = mac(key, id, timestamp, body).finalize().into_bytes();
+                format!("{VERSION_PREFIX}{}", STANDARD.encode(tag))
+            }
+            Key::Pair(pair) => {
+                let signature = pair.sign(&joined(id, timestamp, body));
+                format!("{PAIR_PREFIX}{}", STANDARD.encode(signature))
+            }
         }
-        mac
     }
+}
+
+/// HMAC fills a short key with zeros and hashes a long one; done here, it cannot fail.
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    let mut block = [0_u8; BLOCK_BYTES];
+    if key.len() > BLOCK_BYTES {
+        let digest = Sha256::digest(key);
+        block[..digest.len()].copy_from_slice(&digest);
+    } else {
+        block[..key.len()].copy_from_slice(key);
+    }
+    Hmac::new(&block.into())
+}
+
+fn mac(key: &Hmac<Sha256>, id: &str, timestamp: &str, body: &[u8]) -> Hmac<Sha256> {
+    let mut mac = key.clone();
+    for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
+        mac.update(part);
+    }
+    mac
+}
+
+fn joined(id: &str, timestamp: &str, body: &[u8]) -> Vec<u8> {
+    [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat()
 }
 
 impl fmt::Debug for SigningKey {
@@ -88,18 +119,15 @@ impl fmt::Debug for SigningKey {
 }
 
 /// The value of `webhook-signature`: one entry for each live key, in the order given, newest first.
-pub fn sign_v1(keys: &[SigningKey], id: &str, unix_seconds: i64, body: &[u8]) -> String {
+pub fn sign(keys: &[SigningKey], id: &str, unix_seconds: i64, body: &[u8]) -> String {
     let timestamp = unix_seconds.to_string();
-    let entries = keys.iter().map(|key| {
-        let tag = key.mac(id, &timestamp, body).finalize().into_bytes();
-        format!("{VERSION_PREFIX}{}", STANDARD.encode(tag))
-    });
+    let entries = keys.iter().map(|key| key.entry((id, &timestamp, body)));
     entries.collect::<Vec<_>>().join(" ")
 }
 
 /// The older signature: over the body alone, keyed with the secret's text as it stands.
 pub fn sign_body_hex(secret: &str, body: &[u8]) -> String {
-    let mut mac = SigningKey::of_bytes(secret.as_bytes()).0;
+    let mut mac = keyed(secret.as_bytes());
     mac.update(body);
     mac.finalize().into_bytes().iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
@@ -115,17 +143,42 @@ pub fn verify_v1(
     body: &[u8],
     now_seconds: i64,
 ) -> Result<(), VerifyError> {
+    check_time(signed, now_seconds)?;
+    let tags = entries(signed, VERSION_PREFIX);
+    let fits = |key: &SigningKey, tag: &[u8]| match &key.0 {
+        Key::Shared(key) => mac(key, signed.id, signed.timestamp, body).verify_slice(tag).is_ok(),
+        Key::Pair(_) => false,
+    };
+    let matched = keys.iter().any(|key| tags.iter().any(|tag| fits(key, tag)));
+    if matched { Ok(()) } else { Err(VerifyError::NoMatch) }
+}
+
+/// As `verify_v1`, with public keys.
+pub fn verify_v1a(
+    public_keys: &[&str],
+    signed: Signed<'_>,
+    body: &[u8],
+    now_seconds: i64,
+) -> Result<(), VerifyError> {
+    check_time(signed, now_seconds)?;
+    let message = joined(signed.id, signed.timestamp, body);
+    let signatures = entries(signed, PAIR_PREFIX);
+    let fits = |key: &&str| signatures.iter().any(|one| is_signed_by(key, &message, one));
+    if public_keys.iter().any(fits) { Ok(()) } else { Err(VerifyError::NoMatch) }
+}
+
+fn check_time(signed: Signed<'_>, now_seconds: i64) -> Result<(), VerifyError> {
     let at: i64 = signed.timestamp.parse().map_err(|_| VerifyError::BadTimestamp)?;
     if now_seconds.abs_diff(at) > TOLERANCE_S.unsigned_abs() {
         return Err(VerifyError::OutsideTolerance);
     }
-    let tags = signed.signature.split(' ').filter_map(|entry| entry.strip_prefix(VERSION_PREFIX));
-    let tags: Vec<Vec<u8>> = tags.filter_map(|tag| STANDARD.decode(tag).ok()).collect();
-    let fits = |key: &SigningKey, tag: &[u8]| {
-        key.mac(signed.id, signed.timestamp, body).verify_slice(tag).is_ok()
-    };
-    let matched = keys.iter().any(|key| tags.iter().any(|tag| fits(key, tag)));
-    if matched { Ok(()) } else { Err(VerifyError::NoMatch) }
+    Ok(())
+}
+
+/// What the entries of one version hold.
+fn entries(signed: Signed<'_>, version: &str) -> Vec<Vec<u8>> {
+    let of_version = signed.signature.split(' ').filter_map(|entry| entry.strip_prefix(version));
+    of_version.filter_map(|text| STANDARD.decode(text).ok()).collect()
 }
 
 /// A new secret from random bytes.
@@ -185,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_public_vector_is_met_both_ways() {
-        assert_eq!(sign_v1(&[SigningKey::parse(SECRET)], ID, AT, BODY), SIGNATURE);
+        assert_eq!(sign(&[SigningKey::parse(SECRET)], ID, AT, BODY), SIGNATURE);
         assert_eq!(check(SECRET, ID, SIGNATURE, AT), Ok(()));
     }
 
@@ -221,11 +274,27 @@ mod tests {
     #[test]
     fn every_live_secret_signs_and_either_is_enough() {
         let keys = ["an older secret of another form", SECRET].map(SigningKey::parse);
-        let value = sign_v1(&keys, ID, AT, BODY);
+        let value = sign(&keys, ID, AT, BODY);
         assert_eq!(value.split(' ').count(), 2);
         assert!(value.ends_with(SIGNATURE));
         assert_eq!(check(SECRET, ID, &value, AT), Ok(()));
         assert_eq!(check("an older secret of another form", ID, &value, AT), Ok(()));
+    }
+
+    #[test]
+    fn both_versions_stand_side_by_side_and_each_is_checked_by_its_own() {
+        let pair = KeyPair::of_seed(&[7; 32]).unwrap();
+        let keys = [SigningKey::parse(SECRET), SigningKey::of_pair(pair.clone())];
+        let (value, timestamp) = (sign(&keys, ID, AT, BODY), AT.to_string());
+        assert!(value.starts_with(&format!("{SIGNATURE} v1a,")), "{value}");
+        let signed = Signed { id: ID, timestamp: &timestamp, signature: &value };
+        let public = pair.public_key();
+        assert_eq!(verify_v1(&keys, signed, BODY, AT), Ok(()));
+        assert_eq!(verify_v1a(&[&public], signed, BODY, AT), Ok(()));
+        assert_eq!(verify_v1a(&[&public], signed, b"{}", AT), Err(VerifyError::NoMatch));
+        assert_eq!(verify_v1(&keys[1..], signed, BODY, AT), Err(VerifyError::NoMatch));
+        let late = verify_v1a(&[&public], signed, BODY, AT + 301);
+        assert_eq!(late, Err(VerifyError::OutsideTolerance));
     }
 
     #[test]
@@ -243,7 +312,7 @@ mod tests {
     #[test]
     fn long_keys_are_hashed_as_hmac_says() {
         // RFC 4231, test case 6.
-        let mut mac = SigningKey::of_bytes(&[0xaa; 131]).0;
+        let mut mac = keyed(&[0xaa; 131]);
         mac.update(b"Test Using Larger Than Block-Size Key - Hash Key First");
         let tag = mac.finalize().into_bytes();
         assert_eq!(tag[..4], [0x60, 0xe4, 0x31, 0x59]);
@@ -280,7 +349,7 @@ mod tests {
             body: Vec<u8>,
         ) {
             let keys = [SigningKey::parse(&secret_from_bytes(&secret))];
-            let (timestamp, signature) = (at.to_string(), sign_v1(&keys, &id, at, &body));
+            let (timestamp, signature) = (at.to_string(), sign(&keys, &id, at, &body));
             let signed = Signed { id: &id, timestamp: &timestamp, signature: &signature };
             prop_assert_eq!(verify_v1(&keys, signed, &body, at), Ok(()));
         }

@@ -4,10 +4,10 @@ use axum::http::Method;
 use domain::id::ReceiverId;
 use domain::place::ReceiverNo;
 use domain::role::Entity;
-use domain::webhook::receiver::{ReceiverKind, State};
+use domain::webhook::receiver::{ReceiverKind, SecretKind, State};
 use domain::webhook::signature::suffix;
 use engine::receivers::{Action, Edit, Receiver, masked};
-use engine::{Class, Error, Fault};
+use engine::{Class, Error, Fault, receiver_secrets};
 use serde_json::{Value, json};
 use store::receiver_secrets::Secret;
 
@@ -58,8 +58,20 @@ pub fn routes() -> Routes {
         .add(
             (Method::POST, "/v1/webhooks/endpoints/{id}/rotate"),
             write,
-            doc("rotateWebhookSecret", "Replace the signing secret"),
+            doc("rotateWebhookSecret", "A new signing secret; the old one signs on for a while"),
             rotate,
+        )
+        .add(
+            (Method::DELETE, "/v1/webhooks/endpoints/{id}/secrets/{secret_id}"),
+            write,
+            doc("deleteWebhookSecret", "End an old secret before its time"),
+            end_secret,
+        )
+        .add(
+            (Method::GET, "/v1/webhooks/keys"),
+            read,
+            doc("listWebhookKeys", "Public keys for signatures, newest first"),
+            keys,
         )
         .add(
             (Method::POST, "/v1/webhooks/endpoints/{id}/test"),
@@ -104,12 +116,6 @@ fn later(routes: Routes, read: Access, write: Access) -> Routes {
     let doc = |operation, summary| Doc::new(TAG, operation, summary);
     routes
         .add(
-            (Method::DELETE, "/v1/webhooks/endpoints/{id}/secrets/{secret_id}"),
-            write,
-            doc("deleteWebhookSecret", "End an old secret (not built yet)"),
-            async |_, _| Err(Error::not_built("several live secrets")),
-        )
-        .add(
             (Method::GET, "/v1/webhooks/endpoints/{id}/stats"),
             read,
             doc("getWebhookEndpointStats", "Figures of an endpoint (not built yet)"),
@@ -138,12 +144,6 @@ fn later(routes: Routes, read: Access, write: Access) -> Routes {
             write,
             doc("cancelWebhookReplay", "Stop a replay (not built yet)"),
             async |_, _| Err(Error::not_built("a replay")),
-        )
-        .add(
-            (Method::GET, "/v1/webhooks/keys"),
-            read,
-            doc("listWebhookKeys", "Public keys for signatures (not built yet)"),
-            async |_, _| Err(Error::not_built("ed25519")),
         )
         .add(
             (Method::GET, "/v1/webhooks/stats"),
@@ -227,35 +227,35 @@ async fn act(app: App, call: Call, action: Action) -> Result<Answer, Error> {
 }
 
 async fn rotate(app: App, call: Call) -> Result<Answer, Error> {
-    let body = call.json()?;
-    must_not_overlap(&body, "overlap_seconds")?;
-    if body.get("kind").is_some_and(|kind| kind != "v1") {
-        return Err(Error::not_built("ed25519"));
-    }
-    let edit = Edit { secret: secret(&body)?, ..Edit::default() };
+    let ask = receiver_secrets::read(&call.json()?, "overlap_seconds")?;
     let (key, of) = (call.key_use(None)?, (OF, id(&call)?));
-    let change = (edit, call.cause());
+    let change = (ask, call.cause());
     let render = |rotated: &Receiver| reply(200, &view(rotated));
     Ok(Answer::of(app.engine.rotate_secret(call.scope, of, change, key, render).await?))
 }
 
-/// Two live secrets at a time come with the next stage; until then the old one ends at once.
-pub fn must_not_overlap(body: &Value, name: &'static str) -> Result<(), Error> {
-    match body.get(name) {
-        Some(seconds) if *seconds == json!(0) => Ok(()),
-        _ => {
-            let message = format!("{name} other than 0 is not built yet; nothing was changed");
-            Err(Fault::new(Class::NotBuilt, "not_implemented", message).at(name).into())
-        }
-    }
+async fn end_secret(app: App, call: Call) -> Result<Answer, Error> {
+    let (of, secret) = ((OF, id(&call)?), call.path("secret_id", "secret")?);
+    app.engine.end_secret(call.scope, of, secret, call.cause()).await?;
+    Ok(Answer::nothing())
 }
 
-pub fn secret(body: &Value) -> Result<Option<String>, Error> {
-    match body.get("secret") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(Error::invalid("secret", "secret must be a text")),
-    }
+async fn keys(app: App, call: Call) -> Result<Answer, Error> {
+    let (scope, now) = (call.scope, app.engine.now(&call.scope));
+    let found =
+        app.engine.read_now(|read| Ok(store::receiver_secrets::key_pairs(read, &scope, now)?))?;
+    let view = |(endpoint, pair): &(ReceiverId, Secret)| {
+        json!({
+            "id": pair.id,
+            "endpoint_id": endpoint,
+            "kind": pair.kind,
+            "public_key": pair.public_key,
+            "created_at": pair.created_at,
+            "expires_at": pair.expires_at,
+        })
+    };
+    let data: Vec<Value> = found.iter().map(view).collect();
+    Ok(Answer::ok(&json!({ "data": data, "has_more": false, "next_cursor": null })))
 }
 
 pub fn id(call: &Call) -> Result<ReceiverId, Error> {
@@ -268,12 +268,19 @@ pub fn view(receiver: &Receiver) -> Value {
     let mut view = Value::Object(engine::operational::object(&receiver.stored));
     view["custom_headers"] = json!(masked(&receiver.private));
     view["bearer_token_suffix"] = json!(bearer.map(|text| suffix(text, BEARER_SUFFIX_CHARS)));
-    view["secret_suffix"] = json!(receiver.secrets.first().map(|secret| &secret.suffix));
+    view["secret_suffix"] = json!(newest(receiver, SecretKind::V1).map(|secret| &secret.suffix));
     view["secrets"] = receiver.secrets.iter().map(secret_view).collect();
+    let pair = newest(receiver, SecretKind::V1a);
+    view["public_key"] = json!(pair.and_then(|pair| pair.public_key.as_ref()));
     if let Some(secret) = &receiver.secret {
         view["secret"] = json!(secret);
     }
     view
+}
+
+/// The newest secret of a kind.
+pub fn newest(receiver: &Receiver, kind: SecretKind) -> Option<&Secret> {
+    receiver.secrets.iter().find(|secret| secret.kind == kind)
 }
 
 fn secret_view(secret: &Secret) -> Value {

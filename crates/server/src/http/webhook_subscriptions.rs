@@ -6,10 +6,10 @@ use std::sync::Arc;
 use axum::http::{Method, StatusCode};
 use domain::id::{PaywallId, ReceiverId};
 use domain::role::Entity;
-use domain::webhook::receiver::{ReceiverKind, State};
+use domain::webhook::receiver::{ReceiverKind, SecretKind, State};
 use domain::webhook::schedule::Schedule;
-use engine::Error;
-use engine::receivers::{Edit, Receiver, masked};
+use engine::receivers::{Receiver, masked};
+use engine::{Error, receiver_secrets};
 use serde_json::{Value, json};
 use store::paywalls::Stored as StoredPaywall;
 
@@ -17,7 +17,7 @@ use super::answer::{Answer, reply};
 use super::call::{Call, Caller};
 use super::route::{Access, Routes, reads, writes};
 use super::spec::Doc;
-use super::webhook_endpoints::{judged, must_not_overlap, secret};
+use super::webhook_endpoints::{judged, newest};
 use crate::app::App;
 
 const TAG: &str = "Paywall webhooks";
@@ -77,7 +77,10 @@ fn of(paths: [&'static str; 5]) -> impl Fn(Access, Access) -> Routes {
             .add(
                 (Method::POST, rotated),
                 write,
-                doc("rotateSubscriptionSecret", "Replace the signing secret"),
+                doc(
+                    "rotateSubscriptionSecret",
+                    "A new signing secret; the old one signs on for a while",
+                ),
                 rotate,
             )
             .add(
@@ -164,10 +167,12 @@ async fn delete(app: App, call: Call) -> Result<Answer, Error> {
 async fn rotate(app: App, call: Call) -> Result<Answer, Error> {
     let (paywall, id) = (paywall(&app, &call)?, id(&call)?);
     let body = call.json()?;
-    must_not_overlap(&body, "overlapSeconds")?;
-    let edit = Edit { secret: secret(&body)?, ..Edit::default() };
+    if body.get("kind").is_some() {
+        return Err(Error::invalid("kind", "a subscription signs with shared secrets alone"));
+    }
+    let ask = receiver_secrets::read(&body, "overlapSeconds")?;
     let of = ((ReceiverKind::Subscription, Some(paywall.no)), id);
-    let (key, change) = (call.key_use(None)?, (edit, call.cause()));
+    let (key, change) = (call.key_use(None)?, (ask, call.cause()));
     let name = paywall.paywall.id;
     let render = move |made: &Receiver| reply(200, &json!({ "subscription": view(made, name) }));
     Ok(Answer::of(app.engine.rotate_secret(call.scope, of, change, key, render).await?))
@@ -192,7 +197,7 @@ fn view(receiver: &Receiver, paywall: PaywallId) -> Value {
         "isActive": is_active(receiver),
         "createdAt": stored.created_at,
         "updatedAt": stored.updated_at,
-        "secretSuffix": receiver.secrets.first().map(|secret| secret.suffix.clone()),
+        "secretSuffix": newest(receiver, SecretKind::V1).map(|secret| secret.suffix.clone()),
         "description": config.description,
         "customHeaders": masked(&receiver.private),
         "createdBy": stored.created_by,

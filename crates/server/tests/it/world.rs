@@ -333,7 +333,11 @@ impl World {
         for action in ["pause", "resume", "disable", "enable"] {
             self.post(&format!("{path}/{action}"), json!({})).await;
         }
-        self.post(&format!("{path}/rotate"), json!({ "overlap_seconds": 0 })).await;
+        let rotated = self.post(&format!("{path}/rotate"), json!({ "overlap_seconds": 60 })).await;
+        let secrets = rotated["secrets"].as_array().unwrap().iter();
+        let old = secrets.clone().find(|one| !one["expires_at"].is_null()).unwrap();
+        self.get("/v1/webhooks/keys").await;
+        self.endings.push(format!("DELETE {path}/secrets/{}", text(&old["id"])));
         let body = json!({ "external_id": "told", "name": "Told" });
         self.post("/v1/customers", body).await;
         let list = self.get("/v1/webhooks/deliveries?type=customer.created").await;

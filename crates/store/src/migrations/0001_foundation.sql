@@ -203,7 +203,8 @@ CREATE INDEX receivers_by_env ON receivers (env, kind, no);
 
 CREATE TABLE receiver_secrets (
   no INTEGER PRIMARY KEY, receiver INTEGER NOT NULL, id BLOB NOT NULL, kind TEXT NOT NULL,
-  sealed BLOB NOT NULL, suffix TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER);
+  sealed BLOB NOT NULL, suffix TEXT NOT NULL, public_key TEXT, created_at INTEGER NOT NULL,
+  expires_at INTEGER);
 CREATE INDEX receiver_secrets_by_receiver ON receiver_secrets (receiver, no);
 
 -- One event for one receiver. `place` is the event's; test deliveries have places of their own.

@@ -12,7 +12,9 @@ use domain::time::Timestamp;
 use domain::webhook::body::{self, DeliveryFrame, Form};
 use domain::webhook::catalogue::Family;
 use domain::webhook::headers::{self, Credentials, DeliveryFacts};
-use domain::webhook::receiver::{DeliveryState, EventNaming, PayloadMode, State, Trigger};
+use domain::webhook::key_pair::KeyPair;
+use domain::webhook::receiver::{DeliveryState, EventNaming, SecretKind, State, Trigger};
+use domain::webhook::rotation::is_live;
 use domain::webhook::signature::SigningKey;
 use parking_lot::Mutex;
 use store::Read;
@@ -43,8 +45,50 @@ pub struct Prepared {
 struct Opened {
     version: u64,
     private: Private,
-    keys: Vec<SigningKey>,
-    newest: String,
+    /// Newest first; each signs until its end.
+    keys: Vec<OpenedKey>,
+}
+
+struct OpenedKey {
+    kind: SecretKind,
+    expires_at: Option<Timestamp>,
+    key: SigningKey,
+    /// Of a shared secret.
+    text: String,
+}
+
+impl Opened {
+    fn live(&self, now: Timestamp) -> impl Iterator<Item = &OpenedKey> {
+        self.keys.iter().filter(move |key| is_live(key.expires_at, now))
+    }
+
+    /// The keys that sign an attempt of this receiver that starts now, newest first.
+    fn signing(&self, receiver: &Stored, now: Timestamp) -> Vec<SigningKey> {
+        let wanted = |key: &&OpenedKey| receiver.config.signatures.contains(&key.kind);
+        self.live(now).filter(wanted).map(|key| key.key.clone()).collect()
+    }
+
+    /// The text of the newest shared secret.
+    fn newest(&self, now: Timestamp) -> &str {
+        let mut shared = self.live(now).filter(|key| key.kind == SecretKind::V1);
+        shared.next().map_or("", |key| &key.text)
+    }
+}
+
+fn opened_key(opened: crate::receiver_secrets::Opened) -> Result<OpenedKey, Error> {
+    let (secret, bytes) = (opened.secret, opened.bytes);
+    let (key, text) = match secret.kind {
+        SecretKind::V1 => {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            (SigningKey::parse(&text), text)
+        }
+        SecretKind::V1a => {
+            let pair = KeyPair::of_seed(&bytes);
+            let pair = pair.ok_or_else(|| Error::operation("a stored key pair cannot be read"))?;
+            (SigningKey::of_pair(pair), String::new())
+        }
+    };
+    Ok(OpenedKey { kind: secret.kind, expires_at: secret.expires_at, key, text })
 }
 
 /// What stays in memory between attempts.
@@ -75,12 +119,11 @@ impl Memory {
         if let Some(known) = known.filter(|known| known.version == receiver.version) {
             return Ok(known);
         }
-        let secrets = crate::receivers::open_secrets(engine, read, scope, receiver)?;
+        let secrets = crate::receiver_secrets::open(engine, read, scope, receiver)?;
         let opened = Arc::new(Opened {
             version: receiver.version,
             private: Private::open(engine, scope, receiver)?,
-            keys: secrets.iter().map(|secret| SigningKey::parse(secret)).collect(),
-            newest: secrets.into_iter().next().unwrap_or_default(),
+            keys: secrets.into_iter().map(opened_key).collect::<Result<_, _>>()?,
         });
         let mut all = self.opened.lock();
         if all.len() >= OPENED_MAX {
@@ -114,14 +157,14 @@ pub fn prepare(
     }
     let Some(stored) = stored_body(read, &scope, &delivery)? else { return Ok(None) };
     let opened = memory.opened(engine, read, (&scope, &receiver))?;
-    let sent_at = engine.real_now();
+    let (sent_at, started_at) = (engine.real_now(), engine.now(&scope));
     let body = form(engine, (&delivery, &receiver), &stored)?;
-    let headers = lines((&delivery, &receiver), &opened, (&body, sent_at));
+    let headers = lines((&delivery, &receiver), &opened, (&body, started_at, sent_at));
     Ok(Some(Prepared {
         handover,
         scope,
         trigger: delivery.trigger,
-        started_at: engine.now(&scope),
+        started_at,
         sent_at,
         request: Request {
             url: receiver.config.url,
@@ -153,7 +196,7 @@ fn form(
     let event_url = format!("{}/v1/webhooks/events/{}", engine.public_url, delivery.event_id());
     let form = Form {
         family: delivery.kind.family(),
-        mode: PayloadMode::Full,
+        mode: receiver.config.payload_mode,
         naming: receiver.config.event_naming,
         format: receiver.config.payload_format,
         delivery: DeliveryFrame {
@@ -174,7 +217,7 @@ fn form(
 fn lines(
     (delivery, receiver): (&Delivery, &Stored),
     opened: &Opened,
-    (body, sent_at): (&[u8], Timestamp),
+    (body, started_at, sent_at): (&[u8], Timestamp, Timestamp),
 ) -> Vec<(String, String)> {
     let name = delivery.kind.name();
     let short = delivery.kind.family() == Family::Paywall
@@ -192,8 +235,8 @@ fn lines(
             attempt: delivery.attempts + 1,
             sent_at,
             credentials: Credentials {
-                keys: &opened.keys,
-                newest_secret: &opened.newest,
+                keys: &opened.signing(receiver, started_at),
+                newest_secret: opened.newest(started_at),
                 bearer: opened.private.bearer.as_deref(),
             },
             custom: &opened.private.headers,

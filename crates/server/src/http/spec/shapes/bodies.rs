@@ -185,15 +185,17 @@ pub const ALL: &[(&str, &str)] = &[
         "NewEndpoint",
         "url! types!:text[] extensions:flag? description:text? metadata:map? ordering:text? \
          on_exhausted:text? retry_schedule:int[]? timeout_seconds:int? custom_headers:map? \
-         bearer_token:text? secret:text? api_version:text? send_traceparent:flag?",
+         bearer_token:text? secret:text? api_version:text? send_traceparent:flag? \
+         payload_mode:text? signatures:text[]?",
     ),
     (
         "EndpointPatch",
         "url:text? types:text[]? extensions:flag? description:text? metadata:map? ordering:text? \
          on_exhausted:text? retry_schedule:int[]? timeout_seconds:int? custom_headers:map? \
-         bearer_token:text? api_version:text? send_traceparent:flag? version:int?",
+         bearer_token:text? api_version:text? send_traceparent:flag? version:int? \
+         payload_mode:text? signatures:text[]?",
     ),
-    ("SecretRotation", "secret:text? overlap_seconds!:int kind"),
+    ("SecretRotation", "secret:text? overlap_seconds:int? kind:text?"),
     ("Parked", "parked"),
     ("Test", "type:text?"),
     (
@@ -208,6 +210,6 @@ pub const ALL: &[(&str, &str)] = &[
          payloadFormat:text? eventNaming:text? extensions:flag? isActive:flag? retryMode:text? \
          maxAttempts:int?",
     ),
-    ("SubscriptionSecretRotation", "secret:text? overlapSeconds!:int"),
+    ("SubscriptionSecretRotation", "secret:text? overlapSeconds:int?"),
     ("EventIds", "ids!:text[]"),
 ];
