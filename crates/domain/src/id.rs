@@ -161,6 +161,7 @@ ids! {
     DeliveryId = "dlv";
     /// A signing secret of a receiver.
     WebhookSecretId = "whk";
+    ReplayId = "replay";
     /// A top-up link.
     CheckoutId = "cs";
     SettlementId = "stl";

@@ -58,6 +58,7 @@ pub mod health;
 pub mod key_pair;
 pub mod order;
 pub mod receiver;
+pub mod replay;
 pub mod rotation;
 pub mod schedule;
 pub mod signature;

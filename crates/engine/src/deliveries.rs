@@ -4,6 +4,7 @@ use domain::event::Event;
 use domain::id::{DeliveryId, EventId, ReceiverId};
 use domain::place::{Placed, ReceiverNo};
 use domain::scope::{Cause, Scope};
+use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
 use domain::webhook::filter::Filter;
 use domain::webhook::order::told_of;
@@ -211,8 +212,16 @@ fn retry_one(tx: &mut Tx<'_>, id: EventId) -> Result<bool, Error> {
 
 /// The receiver did not take the event when it was written.
 fn send_late(tx: &mut Tx<'_>, receiver: &Stored, event: &Event) -> Result<(), Error> {
-    let (scope, now) = (tx.scope(), tx.now());
-    let delivery = Delivery {
+    let scope = tx.scope();
+    let delivery = late(receiver.no, event, tx.now());
+    deliveries::insert(tx.write()?, &scope, &delivery)?;
+    hand_over(tx, &delivery);
+    Ok(())
+}
+
+/// A delivery that the commit of its event did not make.
+pub(crate) fn late(receiver: ReceiverNo, event: &Event, now: Timestamp) -> Delivery {
+    Delivery {
         order_key: event.order_key.clone(),
         sequence: event.sequence,
         class: Class::Replay,
@@ -220,11 +229,8 @@ fn send_late(tx: &mut Tx<'_>, receiver: &Stored, event: &Event) -> Result<(), Er
         created_at: now,
         updated_at: now,
         next_at: now,
-        ..blank(receiver.no, (event.place, event.at), (event.kind, event.subject.clone()))
-    };
-    deliveries::insert(tx.write()?, &scope, &delivery)?;
-    hand_over(tx, &delivery);
-    Ok(())
+        ..blank(receiver, (event.place, event.at), (event.kind, event.subject.clone()))
+    }
 }
 
 fn blank(
@@ -256,6 +262,7 @@ fn blank(
         updated_at: at,
         trigger: Trigger::Schedule,
         halts: false,
+        replay: None,
     }
 }
 

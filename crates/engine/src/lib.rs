@@ -39,6 +39,7 @@ pub mod random;
 pub mod receiver_secrets;
 pub mod receivers;
 pub mod refunds;
+pub mod replays;
 pub mod run;
 pub mod samples;
 pub mod seal;

@@ -267,6 +267,9 @@ pub fn act(
     }
     let reason = (to != State::Enabled).then_some(StateReason::Owner);
     let before = stored.clone();
+    if matches!(to, State::Disabled | State::Deleted) {
+        crate::replays::stop_of(tx, cause, &stored)?;
+    }
     let (after, parked) = turn(tx, stored, to, reason)?;
     audit(tx, cause, verb(action), (Some(&before), &after))?;
     let told = (&after, told_keys(&after, parked));
@@ -321,7 +324,11 @@ fn turn(
         deliveries::park(tx.write()?, &scope, stored.no, to == State::Deleted)?
     } else if stored.kind == ReceiverKind::Endpoint {
         let ordered = stored.config.ordering == Ordering::Subject;
-        deliveries::unpark(tx.write()?, &scope, (stored.no, ordered), now)?
+        let moved = deliveries::unpark(tx.write()?, &scope, (stored.no, ordered), now)?;
+        if ordered {
+            store::replays::line_up(tx.write()?, &scope, stored.no)?;
+        }
+        moved
     } else {
         // A subscription keeps what was parked: only a replay sends it.
         0
@@ -337,6 +344,7 @@ pub fn switch_off(tx: &mut Tx<'_>, receiver: &Stored, reason: StateReason) -> Re
         return Ok(());
     }
     let cause = Cause::schedule();
+    crate::replays::stop_of(tx, &cause, &now)?;
     let (after, parked) = turn(tx, now.clone(), State::Disabled, Some(reason))?;
     audit(tx, &cause, "disabled", (Some(&now), &after))?;
     let told = (&after, told_keys(&after, parked));

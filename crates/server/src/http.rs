@@ -49,6 +49,7 @@ pub mod wallets;
 pub mod webhook_deliveries;
 pub mod webhook_endpoints;
 pub mod webhook_feed;
+pub mod webhook_replays;
 pub mod webhook_stream;
 pub mod webhook_subscriptions;
 pub mod webhook_types;
@@ -70,6 +71,7 @@ pub fn routes() -> route::Routes {
         .merge(webhook_endpoints::routes())
         .merge(webhook_subscriptions::routes())
         .merge(webhook_deliveries::routes())
+        .merge(webhook_replays::routes())
         .merge(webhook_feed::routes())
         .merge(webhook_types::routes())
         .merge(health::routes())

@@ -20,6 +20,9 @@ const PULSE_EVERY: Duration = Duration::from_secs(1);
 const NODE_LEASE_EVERY: Duration = Duration::from_secs(2);
 /// So long another node may go on with a key that was revoked here.
 const OTHER_NODES_EVERY: Duration = Duration::from_millis(100);
+/// Replays go on so soon after a round that came further, and are looked at so often else.
+const REPLAYS_ON: Duration = Duration::from_millis(5);
+const REPLAYS_EVERY: Duration = Duration::from_millis(100);
 const USES_EVERY: Duration = Duration::from_mins(1);
 /// The dashboard's sums are brought up when nothing was committed for so long.
 const TALLIES_EVERY: Duration = Duration::from_secs(5);
@@ -39,6 +42,7 @@ impl Workers {
         loops.spawn(books(app.clone()));
         loops.spawn(pulse(app.clone()));
         loops.spawn(tallies(app.clone()));
+        loops.spawn(replays(app.clone()));
         if app.engine.database().is_shared() {
             loops.spawn(node_lease(app.clone()));
             loops.spawn(other_nodes(app.clone()));
@@ -136,6 +140,21 @@ async fn leases(app: App) {
             () = early => true,
         };
         app.engine.settle_leases().await;
+    }
+}
+
+async fn replays(app: App) {
+    let mut stopping = app.stopping();
+    let mut wait = REPLAYS_EVERY;
+    while rest(&mut stopping, wait).await {
+        wait = match app.engine.run_replays().await {
+            Ok(0) => REPLAYS_EVERY,
+            Ok(_) => REPLAYS_ON,
+            Err(error) => {
+                tracing::warn!(%error, "a replay did not go on; trying again");
+                REPLAYS_EVERY
+            }
+        };
     }
 }
 

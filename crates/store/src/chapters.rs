@@ -139,7 +139,7 @@ pub(crate) fn find(read: Read<'_>, scope: &Scope, place: Place) -> Result<Option
 }
 
 /// The last chapter that begins at the place or before it.
-fn holding(
+pub(crate) fn holding(
     connection: &Connection,
     scope: &Scope,
     place: i64,

@@ -23,8 +23,8 @@ pub use queue::{
     claim, due, find, give_back, give_back_all, give_back_of, insert, next_due, park, promote, set,
     test_place, unpark,
 };
-pub use routing::Routing;
-pub(crate) use routing::{append, heads, matches, routing};
+pub use routing::{Head, Routing};
+pub(crate) use routing::{append, heads, matches, order_key, routing};
 
 /// A delivery that is leased to this process, for its lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +69,14 @@ pub struct Delivery {
     pub trigger: Trigger,
     /// Exhausted, and its order key stands until someone acts.
     pub halts: bool,
+    /// Number of the last replay that opened it.
+    pub replay: Option<i64>,
 }
 
-const COLUMNS: &str = "receiver, place, at, kind, subject, order_key, sequence, class, state, step,
+pub(crate) const COLUMNS: &str =
+    "receiver, place, at, kind, subject, order_key, sequence, class, state, step,
     attempts, next_at, body, last_code, last_result, last_error, last_attempt_at, last_duration_ms,
-    delivered_at, created_at, updated_at, trigger, halts";
+    delivered_at, created_at, updated_at, trigger, halts, replay";
 
 impl Delivery {
     pub fn id(&self) -> DeliveryId {
@@ -100,7 +103,7 @@ pub fn event_id(place: Place, at: Timestamp) -> String {
     if is_test(place) { format!("evt_test_{}", id.0) } else { id.to_string() }
 }
 
-fn row(row: &Row<'_>) -> crate::sql::Result<Delivery> {
+pub(crate) fn row(row: &Row<'_>) -> crate::sql::Result<Delivery> {
     let text = |index| row.get_ref(index)?.as_str().map_err(crate::sql::Error::from);
     let time = |index| -> crate::sql::Result<Option<Timestamp>> {
         Ok(row.get::<Option<Millis>>(index)?.map(|at| at.0))
@@ -131,6 +134,7 @@ fn row(row: &Row<'_>) -> crate::sql::Result<Delivery> {
         updated_at: row.get::<Millis>(20)?.0,
         trigger: Trigger::parse(text(21)?).ok_or_else(bad)?,
         halts: row.get(22)?,
+        replay: row.get(23)?,
     })
 }
 

@@ -48,6 +48,7 @@ pub mod receiver_deliveries;
 pub mod receiver_secrets;
 pub mod receivers;
 pub mod refunds;
+pub mod replays;
 pub mod replies;
 pub mod settings;
 pub mod sign_ins;

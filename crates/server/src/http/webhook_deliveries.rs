@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use domain::id::{DeliveryId, EventId, PaywallId, ReceiverId};
+use domain::id::{DeliveryId, EventId, PaywallId, ReceiverId, ReplayId};
 use domain::place::{Place, Placed, ReceiverNo};
 use domain::role::{Entity, Needs};
 use domain::time::Timestamp;
 use domain::webhook::body::FIRST_ATTEMPT;
 use domain::webhook::catalogue::EventType;
 use domain::webhook::filter::Filter;
-use domain::webhook::receiver::{DeliveryState, ReceiverKind, WaitingFor};
+use domain::webhook::receiver::{Class, DeliveryState, ReceiverKind, WaitingFor};
 use engine::Error;
 use engine::deliveries::Owner;
 use serde::Serialize;
@@ -186,7 +186,7 @@ async fn list(app: App, mut call: Call) -> Result<Answer, Error> {
 }
 
 /// A delivery with what is shown beside it.
-type Shown = (Delivery, Stored, Option<Delivery>);
+type Shown = (Delivery, Stored, Option<Delivery>, Option<ReplayId>);
 
 fn page(
     app: &App,
@@ -205,16 +205,24 @@ fn page(
     })
 }
 
-/// With its receiver, and the delivery that it waits for.
+/// With its receiver, the delivery that it waits for, and the replay that opened it.
 fn shown(read: Read<'_>, call: &Call, delivery: Delivery) -> Result<Shown, Error> {
     let receiver = store::receivers::find(read, &call.scope, delivery.receiver)?;
     let receiver = receiver.ok_or_else(|| Error::not_found("webhook endpoint"))?;
     let key = (delivery.receiver, delivery.order_key.as_str());
     let blocking = match delivery.state {
-        DeliveryState::Waiting => deliveries::first_open(read, &call.scope, key)?,
+        DeliveryState::Waiting => match delivery.replay.filter(|_| delivery.class == Class::Replay)
+        {
+            Some(no) => store::replays::first_open(read, &call.scope, key, no)?,
+            None => deliveries::first_open(read, &call.scope, key)?,
+        },
         _ => None,
     };
-    Ok((delivery, receiver, blocking))
+    let replay = match delivery.replay {
+        Some(no) => store::replays::find(read, &call.scope, no)?.map(|replay| replay.id),
+        None => None,
+    };
+    Ok((delivery, receiver, blocking, replay))
 }
 
 async fn get(app: App, call: Call) -> Result<Answer, Error> {
@@ -307,7 +315,7 @@ async fn retry(app: App, call: Call) -> Result<Answer, Error> {
 }
 
 /// A delivery as the management surface shows it.
-fn view(app: &App, call: &Call, (delivery, receiver, blocking): &Shown) -> Value {
+fn view(app: &App, call: &Call, (delivery, receiver, blocking, replay): &Shown) -> Value {
     let now = app.engine.now(&call.scope);
     let waiting_for = waiting_for(delivery, blocking.as_ref(), now);
     let next = matches!(delivery.state, DeliveryState::Due | DeliveryState::Leased);
@@ -329,7 +337,7 @@ fn view(app: &App, call: &Call, (delivery, receiver, blocking): &Shown) -> Value
         "next_attempt_at": next.then_some(delivery.next_at),
         "waiting_for": waiting_for,
         "blocked_by": blocking.as_ref().map(Delivery::id),
-        "replay_id": null,
+        "replay_id": replay,
         "delivered_at": delivery.delivered_at,
         "created_at": delivery.created_at,
     })
@@ -439,7 +447,7 @@ fn event_type(name: &str) -> Result<EventType, Error> {
     }
 }
 
-fn log(read: Read<'_>, call: &Call, (delivery, receiver, _): &Shown) -> Result<Log, Error> {
+fn log(read: Read<'_>, call: &Call, (delivery, receiver, ..): &Shown) -> Result<Log, Error> {
     debug_assert_eq!(receiver.kind, ReceiverKind::Subscription);
     let status = delivery.state.shown_in_logs();
     let stored = match &delivery.body {

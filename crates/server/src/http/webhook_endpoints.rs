@@ -79,7 +79,7 @@ pub fn routes() -> Routes {
             doc("testWebhookEndpoint", "Send a sample to an endpoint"),
             super::webhook_types::test_endpoint,
         );
-    later(actions(all, write), read, write)
+    later(actions(all, write), read)
 }
 
 fn actions(routes: Routes, write: Access) -> Routes {
@@ -112,7 +112,7 @@ fn actions(routes: Routes, write: Access) -> Routes {
 }
 
 /// Routes of the next stage: they exist, and change nothing.
-fn later(routes: Routes, read: Access, write: Access) -> Routes {
+fn later(routes: Routes, read: Access) -> Routes {
     let doc = |operation, summary| Doc::new(TAG, operation, summary);
     routes
         .add(
@@ -120,30 +120,6 @@ fn later(routes: Routes, read: Access, write: Access) -> Routes {
             read,
             doc("getWebhookEndpointStats", "Figures of an endpoint (not built yet)"),
             async |_, _| Err(Error::not_built("the statistics of endpoints")),
-        )
-        .add(
-            (Method::POST, "/v1/webhooks/endpoints/{id}/replays"),
-            write,
-            doc("createWebhookReplay", "Replay events to an endpoint (not built yet)"),
-            async |_, _| Err(Error::not_built("a replay")),
-        )
-        .add(
-            (Method::GET, "/v1/webhooks/endpoints/{id}/replays"),
-            read,
-            doc("listWebhookReplays", "Replays of an endpoint (not built yet)"),
-            async |_, _| Err(Error::not_built("a replay")),
-        )
-        .add(
-            (Method::GET, "/v1/webhooks/replays/{id}"),
-            read,
-            doc("getWebhookReplay", "One replay (not built yet)"),
-            async |_, _| Err(Error::not_built("a replay")),
-        )
-        .add(
-            (Method::POST, "/v1/webhooks/replays/{id}/cancel"),
-            write,
-            doc("cancelWebhookReplay", "Stop a replay (not built yet)"),
-            async |_, _| Err(Error::not_built("a replay")),
         )
         .add(
             (Method::GET, "/v1/webhooks/stats"),

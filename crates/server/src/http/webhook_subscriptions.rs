@@ -9,6 +9,7 @@ use domain::role::Entity;
 use domain::webhook::receiver::{ReceiverKind, SecretKind, State};
 use domain::webhook::schedule::Schedule;
 use engine::receivers::{Receiver, masked};
+use engine::replays::Shown;
 use engine::{Error, receiver_secrets};
 use serde_json::{Value, json};
 use store::paywalls::Stored as StoredPaywall;
@@ -92,8 +93,8 @@ fn of(paths: [&'static str; 5]) -> impl Fn(Access, Access) -> Routes {
             .add(
                 (Method::POST, replayed),
                 write,
-                doc("replayWebhookSubscription", "Send old events again (not built yet)"),
-                async |_, _| Err(Error::not_built("a replay")),
+                doc("replayWebhookSubscription", "Send events of the past again, in order"),
+                replay,
             )
     }
 }
@@ -176,6 +177,18 @@ async fn rotate(app: App, call: Call) -> Result<Answer, Error> {
     let name = paywall.paywall.id;
     let render = move |made: &Receiver| reply(200, &json!({ "subscription": view(made, name) }));
     Ok(Answer::of(app.engine.rotate_secret(call.scope, of, change, key, render).await?))
+}
+
+async fn replay(app: App, call: Call) -> Result<Answer, Error> {
+    let (paywall, id) = (paywall(&app, &call)?, id(&call)?);
+    let of = ((ReceiverKind::Subscription, Some(paywall.no)), id);
+    app.engine.receiver(&call.scope, of.0, of.1)?;
+    let now = app.engine.now(&call.scope);
+    let selection = engine::replays::read_of_subscription(&call.json()?, now)?;
+    let (key, change) = (call.key_use(None)?, (selection, call.cause()));
+    let render =
+        |(made, _): &Shown| reply(202, &json!({ "replayId": made.id, "matched": made.matched() }));
+    Ok(Answer::of(app.engine.start_replay(call.scope, of, change, key, render).await?))
 }
 
 fn is_active(receiver: &Receiver) -> bool {

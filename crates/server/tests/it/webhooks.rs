@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::paywall_key;
 
+mod replay;
 mod rotation;
 
 /// Later than the world's time: no clock runs back.

@@ -338,6 +338,12 @@ impl World {
         let old = secrets.clone().find(|one| !one["expires_at"].is_null()).unwrap();
         self.get("/v1/webhooks/keys").await;
         self.endings.push(format!("DELETE {path}/secrets/{}", text(&old["id"])));
+        let replays = format!("{path}/replays");
+        let replay = self.post(&replays, json!({ "from": "2020-01-01T00:00:00Z" })).await;
+        self.get(&replays).await;
+        let replay = format!("/v1/webhooks/replays/{}", text(&replay["id"]));
+        self.get(&replay).await;
+        self.call(&format!("POST {replay}/cancel"), None).await;
         let body = json!({ "external_id": "told", "name": "Told" });
         self.post("/v1/customers", body).await;
         let list = self.get("/v1/webhooks/deliveries?type=customer.created").await;
@@ -372,6 +378,8 @@ impl World {
             self.call(&format!("PATCH {path}"), Some(change)).await;
             let body = json!({ "overlapSeconds": 0 });
             self.post(&format!("{path}/rotate-secret"), body).await;
+            let span = json!({ "from": "2020-01-01T00:00:00Z" });
+            self.post(&format!("{path}/replay"), span).await;
             let deposit = json!({ "user": "bob", "amount": "1" });
             self.post("/v1/user/balance/deposit", deposit).await;
             let logs = self.get(&format!("{base}/webhooks/logs")).await;

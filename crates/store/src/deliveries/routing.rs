@@ -78,13 +78,14 @@ pub(crate) fn routing(connection: &Connection, env: EnvNo) -> Result<Vec<Routing
 }
 
 /// What a delivery needs to know of its event.
-pub(crate) struct Head {
-    pub(crate) place: Place,
-    pub(crate) at: Timestamp,
-    kind: EventType,
-    subject: String,
-    order_key: String,
-    sequence: u64,
+#[derive(Clone, Debug)]
+pub struct Head {
+    pub place: Place,
+    pub at: Timestamp,
+    pub kind: EventType,
+    pub subject: String,
+    pub order_key: String,
+    pub sequence: u64,
     paywall: Option<i64>,
     pub(crate) suppressed: bool,
 }
@@ -192,9 +193,7 @@ fn insert(
     (node, handovers): (i64, &mut Vec<Handover>),
 ) -> Result<(), Error> {
     let state = first_state(connection, receiver, head)?;
-    // What goes without order under `subject` must not hold back what has one.
-    let bulk = receiver.ordering == Ordering::Subject && head.kind.is_bulk();
-    let order_key = if bulk { "" } else { &head.order_key };
+    let order_key = order_key(receiver, head);
     let mut insert = connection.prepare_cached(
         "INSERT INTO deliveries (receiver, place, env, at, kind, subject, order_key, sequence,
             class, state, step, attempts, next_at, created_at, updated_at, node)
@@ -216,6 +215,12 @@ fn insert(
         handovers.push(Handover { receiver: receiver.no, place: head.place, fresh: true });
     }
     Ok(())
+}
+
+/// What goes without order under `subject` must not hold back what has one.
+pub(crate) fn order_key<'h>(receiver: &Routing, head: &'h Head) -> &'h str {
+    let bulk = receiver.ordering == Ordering::Subject && head.kind.is_bulk();
+    if bulk { "" } else { &head.order_key }
 }
 
 /// First rule that fits (webhooks 7.1).

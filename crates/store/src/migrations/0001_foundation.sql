@@ -219,13 +219,30 @@ CREATE TABLE deliveries (
   trigger TEXT NOT NULL DEFAULT 'schedule', halts INTEGER NOT NULL DEFAULT 0,
   -- Who has leased it.
   node INTEGER NOT NULL DEFAULT 0,
+  -- The last replay that opened it, and how it stood before; nothing where the replay made it.
+  replay INTEGER, former_state TEXT, former_class TEXT, former_step INTEGER,
   PRIMARY KEY (receiver, place)) WITHOUT ROWID;
 CREATE INDEX deliveries_due ON deliveries (env, receiver, next_at) WHERE state = 'due';
 CREATE INDEX deliveries_open ON deliveries (receiver, order_key, sequence)
   WHERE state IN ('due', 'leased', 'waiting');
 CREATE INDEX deliveries_parked ON deliveries (receiver) WHERE state = 'parked';
 CREATE INDEX deliveries_halted ON deliveries (receiver, order_key) WHERE halts = 1;
+CREATE INDEX deliveries_replayed ON deliveries (receiver, replay) WHERE trigger = 'replay';
 CREATE INDEX deliveries_by_env ON deliveries (env, created_at, place);
+
+-- Events of the past that are sent again: `body` is what was asked for, `walked` how far it came,
+-- `counted` how far `matched` counts, `head` the last position that it looks at.
+CREATE TABLE replays (
+  no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, env INTEGER NOT NULL,
+  receiver INTEGER NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL, head INTEGER NOT NULL,
+  walked INTEGER NOT NULL, counted INTEGER NOT NULL, matched INTEGER NOT NULL,
+  sent INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0,
+  failed INTEGER NOT NULL DEFAULT 0, skipped INTEGER NOT NULL DEFAULT 0,
+  -- In real time, for the pace.
+  next_at INTEGER NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+  finished_at INTEGER);
+CREATE INDEX replays_by_receiver ON replays (env, receiver, no);
+CREATE UNIQUE INDEX replays_running ON replays (receiver) WHERE state = 'running';
 
 CREATE TABLE attempts (
   no INTEGER PRIMARY KEY, receiver INTEGER NOT NULL, place INTEGER NOT NULL,

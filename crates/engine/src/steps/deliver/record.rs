@@ -46,7 +46,11 @@ impl Ended {
 /// Records one attempt.
 pub fn record(tx: &mut Tx<'_>, sent: &Ended) -> Result<(), Error> {
     let (scope, key) = (tx.scope(), (sent.handover.receiver, sent.handover.place));
-    let Some(mut delivery) = deliveries::find(tx.read()?, &scope, key)? else { return Ok(()) };
+    let found = match deliveries::find(tx.read()?, &scope, key)? {
+        None => crate::replays::remake(tx, key, sent.trigger)?,
+        found => found,
+    };
+    let Some(mut delivery) = found else { return Ok(()) };
     let Some(receiver) = receivers::find(tx.read()?, &scope, key.0)? else { return Ok(()) };
     let number = delivery.attempts + 1;
     let failure = sent.failure(delivery.id(), number);
@@ -58,6 +62,7 @@ pub fn record(tx: &mut Tx<'_>, sent: &Ended) -> Result<(), Error> {
     }
     deliveries::set(tx.write()?, &scope, &delivery)?;
     if !delivery.is_test() {
+        crate::replays::note_sent(tx, (&delivery, sent.trigger), failure.is_none())?;
         note_health(tx, &receiver, failure.is_some())?;
         if sent.attempt.outcome == Outcome::Gone {
             crate::receivers::switch_off(tx, &receiver, StateReason::Gone)?;
@@ -189,5 +194,5 @@ pub fn go_on(tx: &mut Tx<'_>, receiver: &Stored, delivery: &Delivery) -> Result<
     if let Some(next) = deliveries::promote(tx.write()?, &scope, key)? {
         tx.hand_over(next);
     }
-    Ok(())
+    crate::replays::go_on(tx, delivery)
 }

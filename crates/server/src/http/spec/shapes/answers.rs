@@ -288,8 +288,14 @@ pub const ALL: &[(&str, &str)] = &[
         "id! event_id! event_type! endpoint_id! receiver! paywall_id!:text? subject!:Subject \
          sequence!:int status! attempts!:int last_attempt_at!:time? last_status_code!:int? \
          last_result!:text? next_attempt_at!:time? waiting_for!:text? blocked_by!:text? \
-         replay_id!:null delivered_at!:time? created_at!:time event:object? \
+         replay_id!:text? delivered_at!:time? created_at!:time event:object? \
          attempt_log:Attempt[]",
+    ),
+    (
+        "Replay",
+        "id! endpoint_id! from!:time to!:time types!:text[]? subjects!:text[]? event_ids!:text[]? \
+         only! max_rps!:int? status! matched!:int? sent!:int delivered!:int failed!:int \
+         skipped!:int created_at!:time updated_at!:time finished_at!:time?",
     ),
     ("Subject", "type! id!"),
     (

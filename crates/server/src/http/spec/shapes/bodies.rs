@@ -211,5 +211,10 @@ pub const ALL: &[(&str, &str)] = &[
          maxAttempts:int?",
     ),
     ("SubscriptionSecretRotation", "secret:text? overlapSeconds:int?"),
+    (
+        "NewReplay",
+        "from! to:text? types:text[]? subjects:text[]? event_ids:text[]? only:text? max_rps:int?",
+    ),
+    ("SubscriptionReplay", "from! to:text? types:text[]?"),
     ("EventIds", "ids!:text[]"),
 ];

@@ -50,6 +50,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("connectUser", USER),
     ("getHold", USER),
     ("listWebhookEndpoints", "limit:int cursor state"),
+    ("listWebhookReplays", "limit:int cursor"),
     ("listWebhookSubscriptions", "status"),
     (
         "listWebhookDeliveries",
