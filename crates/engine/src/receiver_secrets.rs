@@ -139,7 +139,7 @@ impl Engine {
         let work = move |tx: &mut Tx<'_>| {
             let before = find(tx.read()?, &scope, of, id)?;
             let ends_at = take_over(tx, &before, &secret, ask.overlap_s)?;
-            let stored = changed(tx, before, ("secret_rotated", &cause))?;
+            let stored = changed(tx, &before, ("secret_rotated", &cause))?;
             let keys = json!({ "secret_id": secret.id, "previous_expires_at": ends_at });
             let kind = EventType::WEBHOOK_ENDPOINT_SECRET_ROTATED;
             operational::tell_of_endpoint(tx, &cause, kind, (&stored, keys))?;
@@ -169,7 +169,7 @@ impl Engine {
                 return Err(Error::operation(message));
             }
             secrets::delete(tx.write()?, &scope, before.no, secret)?;
-            changed(tx, before, ("secret_ended", &cause)).map(drop)
+            changed(tx, &before, ("secret_ended", &cause)).map(drop)
         };
         self.change(scope, work).await
     }
@@ -204,7 +204,7 @@ fn take_over(
 /// A new version of the receiver: senders open its secrets again.
 fn changed(
     tx: &mut Tx<'_>,
-    before: Stored,
+    before: &Stored,
     (verb, cause): (&str, &Cause),
 ) -> Result<Stored, Error> {
     let scope = tx.scope();
@@ -212,6 +212,6 @@ fn changed(
     stored.version += 1;
     stored.updated_at = tx.now();
     receivers::set(tx.write()?, &scope, &stored)?;
-    audit(tx, cause, verb, (Some(&before), &stored))?;
+    audit(tx, cause, verb, (Some(before), &stored))?;
     Ok(stored)
 }
