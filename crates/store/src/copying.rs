@@ -69,7 +69,7 @@ impl Copying {
         let from = Database::open(from, false)?;
         settle(&from, now)?;
         let source = from.connect_reader()?;
-        source.execute_batch("BEGIN")?;
+        source.begin_snapshot()?;
         let mark = Mark::of(&source)?;
         let target = Database::open_to_copy(to)?;
         let writing = target.connect_writer()?;
@@ -145,7 +145,7 @@ impl Copying {
     /// Reads both sides, and tells the first difference as an error.
     pub fn compare(&self, tell: &mut dyn FnMut(Progress<'_>)) -> Result<Vec<Compared>, Error> {
         let target = self.target.connect_reader()?;
-        target.execute_batch("BEGIN")?;
+        target.begin_snapshot()?;
         let mut rows = 0;
         let mut compared = Vec::with_capacity(self.tables.len());
         for table in &self.tables {

@@ -13,6 +13,7 @@ mod parameters;
 mod session;
 mod statement;
 mod text;
+mod tls;
 mod wire;
 
 pub(crate) use bulk::Bulk;
@@ -25,6 +26,7 @@ pub(crate) use rusqlite::types::{Null, Value, ValueRef};
 pub(crate) use session::{Io, Session};
 pub(crate) use statement::{Row, Rows};
 pub(crate) use text::schema_for_postgres;
+pub(crate) use tls::Tls;
 
 /// Parameters of different types, in the order of their numbers.
 macro_rules! params {

@@ -17,7 +17,11 @@ use crate::error::Error;
 use crate::sql::{self, Connection, OptionalExtension, Session, params};
 use crate::writer::Times;
 
-const BEGIN: &str = "BEGIN; SELECT turn FROM writer_turn WHERE no = 1 FOR UPDATE";
+/// A writer that stands still in its transaction is cut off by the server, so that a node that
+/// hangs does not hold up the others; who waits for the lock waits longer than that. Both are set
+/// for the transaction alone: with a pooler the next one may have another session.
+const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s';
+    SET LOCAL lock_timeout = '12s'; SELECT turn FROM writer_turn WHERE no = 1 FOR UPDATE";
 /// Turns whose rows stay, for writers that were away.
 const KEPT: i64 = 65_536;
 const PRUNE_EVERY: i64 = 1_024;

@@ -20,15 +20,27 @@ pub struct Postgres {
     folder: TempDir,
     programs: PathBuf,
     port: u16,
+    settings: String,
 }
 
 impl Postgres {
     pub fn start() -> Postgres {
+        Postgres::prepared(|_| String::new())
+    }
+
+    /// A server with TLS. Its certificate is for `localhost`, signed by `authority`.
+    pub fn start_with_tls() -> Postgres {
+        Postgres::prepared(Postgres::make_certificates)
+    }
+
+    /// `settings` makes what the server needs, and the words of its command line that say so.
+    fn prepared(settings: impl FnOnce(&Postgres) -> String) -> Postgres {
         let programs = FOLDERS.iter().map(PathBuf::from).find(|it| it.join("initdb").exists());
         let programs =
             programs.unwrap_or_else(|| panic!("PostgreSQL is missing: apt-get install postgresql"));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Postgres { folder: tempfile::tempdir().unwrap(), programs, port };
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Postgres { folder, programs, port, settings: String::new() };
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(server.folder.path()));
         }
@@ -36,6 +48,7 @@ impl Postgres {
             .program("initdb")
             .args(["-A", "trust", "-U", "farebox", "-D"])
             .arg(server.data()));
+        server.settings = settings(&server);
         server.begin();
         server
     }
@@ -43,9 +56,10 @@ impl Postgres {
     /// Starts the server on the data that are there.
     pub fn begin(&self) {
         let options = format!(
-            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={}",
+            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} {}",
             self.port,
-            self.folder.path().display()
+            self.folder.path().display(),
+            self.settings
         );
         let log = self.folder.path().join("log");
         run(self
@@ -71,6 +85,47 @@ impl Postgres {
     pub fn run(&self, sql: &str) {
         let mut psql = self.program("psql");
         run(psql.args(["-q", "-1", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.url()]));
+    }
+
+    /// As `url`, by the name that its certificate has.
+    pub fn url_by_name(&self) -> String {
+        self.url().replace("127.0.0.1", "localhost")
+    }
+
+    /// Who signed its certificate.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("ca.crt")
+    }
+
+    /// What `psql` answers, as it prints it.
+    pub fn ask(&self, sql: &str) -> String {
+        let mut psql = self.program("psql");
+        let asked = psql.args(["-XAtqc", sql]).arg(self.url()).stdout(Stdio::piped());
+        let answer = asked.output().unwrap();
+        assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+        String::from_utf8_lossy(&answer.stdout).trim().to_owned()
+    }
+
+    fn make_certificates(&self) -> String {
+        let folder = self.folder.path();
+        let script = "
+            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
+                -subj /CN=authority -keyout ca.key -out ca.crt
+            openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+                -subj /CN=localhost -keyout server.key -out server.csr
+            echo subjectAltName=DNS:localhost > server.ext
+            openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 \
+                -extfile server.ext -out server.crt
+            chmod 600 server.key";
+        let mut shell = Command::new("sh");
+        run(shell.args(["-ec", script]).current_dir(folder).stderr(Stdio::null()));
+        if is_root() {
+            run(Command::new("chown").args(["postgres", "server.key"]).current_dir(folder));
+        }
+        let folder = folder.display();
+        format!(
+            "-c ssl=on -c ssl_cert_file={folder}/server.crt -c ssl_key_file={folder}/server.key"
+        )
     }
 
     fn data(&self) -> PathBuf {

@@ -14,7 +14,7 @@ pub struct Flags {
     /// Folder of the embedded database
     #[arg(long, global = true, value_name = "FOLDER")]
     data_dir: Option<String>,
-    /// Database, as sqlite://PATH
+    /// Database, as sqlite://PATH or postgres://…
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
     /// Base of the links that are handed out; where client verbs find the server

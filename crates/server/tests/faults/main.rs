@@ -14,9 +14,11 @@ mod copy;
 mod disk;
 mod load;
 mod nodes;
+mod passing;
 #[path = "../process/mod.rs"]
 mod process;
 mod secrets;
 mod shim;
 mod stop;
+mod tls;
 mod wait;

@@ -7,46 +7,44 @@ use std::time::Duration;
 use tokio_postgres::Config;
 
 use crate::error::Error;
-use crate::sql::{Connection, Io, Session};
+use crate::sql::{Connection, Io, Session, Tls};
 
 /// A server that does not answer within this is away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A writer that stands still in its transaction is cut off by the server after this, so that a
-/// node that hangs does not hold up the others.
-const WRITER_SETTINGS: &str = "SET idle_in_transaction_session_timeout = '10s';
-    SET lock_timeout = '30s'; SET application_name = 'farebox writer'";
-const READER_SETTINGS: &str = "SET default_transaction_isolation = 'repeatable read';
-    SET default_transaction_read_only = on; SET application_name = 'farebox reader'";
 
 pub(crate) struct Server {
     config: Config,
+    tls: Tls,
     io: Arc<Io>,
 }
 
 impl Server {
     pub(crate) fn new(url: &str) -> Result<Server, Error> {
-        let mut config: Config =
-            url.parse().map_err(|error| Error::Open(format!("the database's URL: {error}")))?;
-        config.connect_timeout(CONNECT_TIMEOUT);
-        Ok(Server { config, io: Arc::new(Io::start()?) })
+        let unfit =
+            |error: &dyn std::fmt::Display| Error::Open(format!("the database's URL: {error}"));
+        let (rest, tls) = Tls::of_url(url).map_err(|error| unfit(&error))?;
+        let mut config: Config = rest.parse().map_err(|error| unfit(&error))?;
+        config.connect_timeout(CONNECT_TIMEOUT).ssl_mode(tls.mode());
+        Ok(Server { config, tls, io: Arc::new(Io::start()?) })
     }
 
     pub(crate) fn connect_writer(&self) -> Result<Connection, Error> {
-        self.connect(Some(self.io.clone()), WRITER_SETTINGS)
+        self.connect(Some(self.io.clone()), "farebox writer")
     }
 
     /// A writer's connection that moves its own bytes: for the writer's thread alone.
     pub(crate) fn connect_writing_thread(&self) -> Result<Connection, Error> {
-        self.connect(None, WRITER_SETTINGS)
+        self.connect(None, "farebox writer")
     }
 
     pub(crate) fn connect_reader(&self) -> Result<Connection, Error> {
-        self.connect(Some(self.io.clone()), READER_SETTINGS)
+        self.connect(Some(self.io.clone()), "farebox reader")
     }
 
-    fn connect(&self, io: Option<Arc<Io>>, settings: &str) -> Result<Connection, Error> {
-        let session = Session::connect(&self.config, io)?;
-        session.batch(settings)?;
+    fn connect(&self, io: Option<Arc<Io>>, name: &str) -> Result<Connection, Error> {
+        let mut config = self.config.clone();
+        config.application_name(name);
+        let session = Session::connect((&config, &self.tls), io)?;
         Ok(Connection::Postgres(Box::new(session)))
     }
 }

@@ -104,7 +104,26 @@ impl Connection {
 
     /// A transaction that only reads, as what was committed when it began.
     pub(crate) fn snapshot(&self) -> Result<Transaction<'_>> {
-        self.unchecked_transaction()
+        self.begin_snapshot()?;
+        Ok(Transaction { connection: self, open: true })
+    }
+
+    /// As `snapshot`, for as long as the connection lives.
+    pub(crate) fn begin_snapshot(&self) -> Result<()> {
+        // A pooler may give each transaction another session, so nothing is set on sessions.
+        self.execute_batch(match self {
+            Connection::Sqlite(_) => "BEGIN",
+            Connection::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        })
+    }
+
+    /// Fails where another transaction was in the way of a statement, and the statement's caller
+    /// kept that to itself.
+    pub(crate) fn stumbled(&self) -> Result<()> {
+        match self.postgres() {
+            Some(session) if session.take_stumble() => Err(Error::InTheWay),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn is_usable(&self) -> bool {

@@ -23,6 +23,8 @@ pub enum Error {
     /// A value, or what is asked of the connection, does not fit this database.
     #[error("{0}")]
     Unfit(String),
+    #[error("another transaction was in the way")]
+    InTheWay,
     /// The server cannot be reached, or the connection to it ended.
     #[error("the database server cannot be reached: {0}")]
     Away(String),
@@ -39,10 +41,11 @@ impl From<rusqlite::Error> for Error {
 
 /// The driver's own text leaves out what the server said.
 fn told(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(
-        || error.to_string(),
-        |said| format!("{} ({})", said.message(), said.code().code()),
-    )
+    match (error.as_db_error(), error.source()) {
+        (Some(said), _) => format!("{} ({})", said.message(), said.code().code()),
+        (None, Some(cause)) => format!("{error}: {cause}"),
+        (None, None) => error.to_string(),
+    }
 }
 
 impl Error {
@@ -66,15 +69,22 @@ impl Error {
                 codes.contains(&failure.code)
             }
             Error::Sqlite(_) | Error::Form | Error::Value(_) | Error::NoRow => true,
-            Error::Postgres(_) | Error::Away(_) | Error::Unfit(_) => false,
+            Error::Postgres(_) | Error::InTheWay | Error::Away(_) | Error::Unfit(_) => false,
         }
     }
 
     /// Whether the same transaction may pass when it is run again at once.
     pub fn is_passing(&self) -> bool {
-        let Error::Postgres(error) = self else { return false };
-        let passing = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
-        error.code().is_some_and(|code| passing.contains(code))
+        let passing = [
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::LOCK_NOT_AVAILABLE,
+        ];
+        match self {
+            Error::InTheWay => true,
+            Error::Postgres(error) => error.code().is_some_and(|code| passing.contains(code)),
+            _ => false,
+        }
     }
 
     /// Whether the connection is gone, so that nobody knows what became of its last statement.

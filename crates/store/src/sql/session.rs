@@ -14,10 +14,11 @@ use futures_util::future::maybe_done;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql as PgToSql, Type};
-use tokio_postgres::{Client, Config, NoTls, Row, SimpleQueryMessage, Statement};
+use tokio_postgres::{Client, Config, Row, SimpleQueryMessage, Statement};
 
 use super::error::{Error, Result};
 use super::text::{for_postgres, of_arrays};
+use super::tls::Tls;
 use super::wire::{Bound, Column};
 
 const STATEMENTS_MAX: usize = 512;
@@ -125,19 +126,21 @@ pub(crate) struct Session {
     sent: Cell<u64>,
     /// Cursors that were opened, for their names.
     cursors: Cell<u32>,
+    /// Another transaction was in the way of this one.
+    stumbled: Cell<bool>,
 }
 
 impl Session {
     /// Connects; with `io` the session may be used on threads that run other tasks too, without it
     /// only on a thread of its owner.
-    pub(crate) fn connect(config: &Config, io: Option<Arc<Io>>) -> Result<Session> {
+    pub(crate) fn connect((config, tls): (&Config, &Tls), io: Option<Arc<Io>>) -> Result<Session> {
         let driver = match io {
             Some(io) => Driver::Shared(io),
             None => Driver::Own(Moving::start(&mut Builder::new_current_thread())?),
         };
         let connecting = {
-            let config = config.clone();
-            async move { config.connect(NoTls).await }
+            let (config, tls) = (config.clone(), tls.clone());
+            async move { config.connect(tls).await }
         };
         let task = driver.moving().spawn(connecting)?;
         let (client, connection) =
@@ -154,6 +157,7 @@ impl Session {
             waiting: RefCell::default(),
             sent: Cell::new(0),
             cursors: Cell::new(0),
+            stumbled: Cell::new(false),
         })
     }
 
@@ -203,8 +207,22 @@ impl Session {
         Ok(())
     }
 
-    /// Sends what waits, then `last`, in one go.
+    /// Whether another transaction was in the way since this was asked last, whatever became of the
+    /// error: the whole transaction may pass when it is run again.
+    pub(super) fn take_stumble(&self) -> bool {
+        self.stumbled.take()
+    }
+
     fn with_waiting<T>(&self, last: impl Future<Output = Result<T>>) -> Result<T> {
+        let told = self.send(last);
+        if told.as_ref().is_err_and(Error::is_passing) {
+            self.stumbled.set(true);
+        }
+        told
+    }
+
+    /// Sends what waits, then `last`, in one go.
+    fn send<T>(&self, last: impl Future<Output = Result<T>>) -> Result<T> {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         self.sent.set(self.sent.get() + 1);
         if waiting.is_empty() {

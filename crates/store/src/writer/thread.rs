@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Select, Sender};
 use domain::place::EnvNo;
@@ -18,6 +19,8 @@ use crate::tx::Tx;
 
 /// Times that a transaction is run again because others were in its way.
 const TRIES_MAX: u32 = 20;
+/// And so long, where each of them waited for a lock.
+const TRIES_WITHIN: Duration = Duration::from_secs(30);
 
 pub(super) struct Thread {
     ground: Ground,
@@ -62,6 +65,7 @@ impl Thread {
 
     /// Runs the jobs until a transaction with all of them but the panicked ones is committed.
     fn run_batch(&mut self, mut jobs: Vec<Box<dyn Job>>, queue: &Receiver<Box<dyn Job>>) {
+        let began = Instant::now();
         for tried in 1.. {
             let error = match self.try_batch(&mut jobs) {
                 Ok(()) => return self.hand_on(jobs),
@@ -94,7 +98,8 @@ impl Thread {
                 }
                 Err(Failed::Database(error) | Failed::Committing(error)) => {
                     self.roll_back();
-                    if error.is_passing() && tried < TRIES_MAX {
+                    let may_pass = tried < TRIES_MAX && began.elapsed() < TRIES_WITHIN;
+                    if error.is_passing() && may_pass {
                         continue;
                     }
                     error
@@ -119,6 +124,7 @@ impl Thread {
 
     fn try_batch(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failed> {
         self.ground.begin(&self.connection, (&mut self.desk, &*self.times))?;
+        drop(self.connection.stumbled());
         let recorded_at = self.times.real();
         for (index, job) in jobs.iter_mut().enumerate() {
             let ran = catch_unwind(AssertUnwindSafe(|| self.run_job(&mut **job, recorded_at)));
@@ -153,6 +159,8 @@ impl Thread {
             began,
         };
         let kept = job.run(&mut tx);
+        // The job was told of a failure that is not its own; all of them run again.
+        self.connection.stumbled().map_err(Error::from)?;
         let Some(savepoint) = savepoint else { return Ok(()) };
         if kept {
             self.desk.flush(&self.connection, recorded_at)?;
@@ -210,7 +218,7 @@ fn refuse(jobs: Vec<Box<dyn Job>>, error: &Error) {
     for job in jobs {
         job.done(Err(match error {
             Error::Ended => Error::Ended,
-            away if away.is_lost() => Error::Unavailable,
+            passing if passing.is_lost() || passing.is_passing() => Error::Unavailable,
             other => Error::Open(other.to_string()),
         }));
     }
