@@ -12,12 +12,13 @@ use domain::webhook::receiver::{Class, DeliveryState, ReceiverKind, State, Trigg
 use serde_json::json;
 use store::deliveries::{self, Delivery, Handover};
 use store::receivers::{self, Stored};
-use store::{Read, Tx};
+use store::{Read, Tx, retention};
 
 use crate::error::Error;
 use crate::receivers::closed;
 use crate::samples::Sample;
 use crate::steps::deliver::go_on;
+use crate::steps::retention::purged;
 
 /// Endpoints that one retry looks at: there are never more.
 const ENDPOINTS_MAX: u32 = 100;
@@ -36,6 +37,9 @@ pub fn find(
 ) -> Result<(Delivery, Stored), Error> {
     let missing = || Error::not_found("delivery");
     let key = (id.receiver_no(), id.place());
+    if key.1.env() == scope.env && retention::kept(read, scope)?.is_gone(key.1) {
+        return Err(gone_or_missing(read, scope, owner, key.0)?);
+    }
     let delivery = deliveries::find(read, scope, key)?.filter(|found| found.id() == id);
     let delivery = delivery.ok_or_else(missing)?;
     let receiver = receivers::find(read, scope, key.0)?.ok_or_else(missing)?;
@@ -43,6 +47,22 @@ pub fn find(
         Some(paywall) if receiver.paywall != Some(paywall) => Err(missing()),
         _ => Ok((delivery, receiver)),
     }
+}
+
+/// Old deliveries of a receiver of one's own are gone; of others they never were.
+fn gone_or_missing(
+    read: Read<'_>,
+    scope: &Scope,
+    owner: Owner,
+    receiver: ReceiverNo,
+) -> Result<Error, Error> {
+    let found = receivers::find(read, scope, receiver)?;
+    let ours = |found: &Stored| owner.is_none() || found.paywall == owner;
+    Ok(if found.is_some_and(|found| ours(&found)) {
+        purged()
+    } else {
+        Error::not_found("delivery")
+    })
 }
 
 /// Sends the event of a delivery again, at once.
@@ -195,7 +215,8 @@ pub fn retry(tx: &mut Tx<'_>, cause: &Cause, ids: &[EventId]) -> Result<(usize, 
 
 fn retry_one(tx: &mut Tx<'_>, id: EventId) -> Result<bool, Error> {
     let scope = tx.scope();
-    let found = store::events::find(tx.read()?, &scope, id.place())?;
+    let is_gone = retention::kept(tx.read()?, &scope)?.is_gone(id.place());
+    let found = store::events::find(tx.read()?, &scope, id.place())?.filter(|_| !is_gone);
     let Some(event) = found.map(|recorded| recorded.event).filter(|event| event.id() == id) else {
         return Ok(false);
     };

@@ -11,6 +11,7 @@ use domain::webhook::receiver::{
     EventNaming, OnExhausted, PayloadFormat, PayloadMode, RECEIVERS_MAX, ReceiverKind, SecretKind,
     State, StateReason, TIMEOUT_MS_DEFAULT, cut_description,
 };
+use domain::webhook::replay::Selection;
 use domain::webhook::schedule::Schedule;
 use serde_json::Value;
 use store::Tx;
@@ -20,7 +21,7 @@ use store::receivers::{self, Config, Health, NewReceiver, Stored};
 use crate::error::Error;
 use crate::idempotency::{Answered, Reply, Shown};
 use crate::operational;
-use crate::receivers::{Action, Edit, Private, Receiver, apply, audit, field, later};
+use crate::receivers::{Action, Edit, Parked, Private, Receiver, apply, audit, field, later};
 use crate::run::Engine;
 
 const OF: (ReceiverKind, Option<i64>) = (ReceiverKind::Endpoint, None);
@@ -237,10 +238,37 @@ impl Engine {
         id: ReceiverId,
         (action, cause): (Action, Cause),
     ) -> Result<Receiver, Error> {
+        self.move_endpoint(scope, id, (action, Parked::Send), cause).await
+    }
+
+    /// Resumes or enables an endpoint; what it could not be sent is discarded, and events from a
+    /// time on that have not reached it are replayed, those that passed it by included.
+    pub async fn replay_parked(
+        &self,
+        scope: Scope,
+        id: ReceiverId,
+        (action, cause): (Action, Cause),
+        from: Timestamp,
+    ) -> Result<Receiver, Error> {
+        let seen = self.receiver(&scope, OF, id)?;
+        let to = self.now(&scope).plus_ms(1);
+        let selection = Selection { from, to, ..Selection::default() };
+        let planned = self.plan_uncounted(scope, seen.stored.no, selection).await?;
+        let parked = Parked::Replay(Box::new(planned));
+        self.move_endpoint(scope, id, (action, parked), cause).await
+    }
+
+    pub async fn move_endpoint(
+        &self,
+        scope: Scope,
+        id: ReceiverId,
+        (action, parked): (Action, Parked),
+        cause: Cause,
+    ) -> Result<Receiver, Error> {
         let seen = self.receiver(&scope, OF, id)?;
         let work = move |tx: &mut Tx<'_>| {
             let stored = crate::receivers::find(tx.read()?, &scope, OF, id)?;
-            crate::receivers::act(tx, &cause, stored, action)
+            crate::receivers::act(tx, &cause, stored, (action, &parked))
         };
         let stored = self.change(scope, work).await?;
         Ok(Receiver { stored, ..seen })

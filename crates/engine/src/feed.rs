@@ -10,8 +10,10 @@ use domain::webhook::catalogue::EventType;
 use domain::webhook::filter::Filter;
 use store::Read;
 use store::events::{self, Recorded};
+use store::retention::{self, Kept};
 
 use crate::error::{Class, Error, Fault};
+use crate::steps::retention::purged;
 
 /// Positions that one request looks at.
 const LOOKED_AT_MAX: u64 = 10_000;
@@ -74,12 +76,16 @@ pub fn cursor(mark: &str, position: u64) -> String {
 /// The position that a text names: `start`, `now`, a cursor or an event's id.
 pub fn place(read: Read<'_>, scope: &Scope, text: &str) -> Result<u64, Error> {
     let unknown = || Error::invalid("after", "after must be a cursor, an event id, start or now");
+    let kept = retention::kept(read, scope)?;
     match text {
-        "start" => return Ok(0),
+        "start" => return Ok(kept.from - 1),
         "now" => return Ok(events::head(read, scope)?),
         _ => {}
     }
     if let Ok(id) = text.parse::<EventId>() {
+        if id.place().env() == scope.env && kept.is_gone(id.place()) {
+            return Err(expired(read, kept)?);
+        }
         let found = events::find(read, scope, id.place())?;
         let found = found.filter(|recorded| recorded.event.id() == id);
         return found.map(|recorded| recorded.event.place.position()).ok_or_else(unknown);
@@ -92,7 +98,18 @@ pub fn place(read: Read<'_>, scope: &Scope, text: &str) -> Result<u64, Error> {
         let details = serde_json::json!({ "reason": "restored", "oldest_cursor": "start" });
         return Err(Fault::new(Class::Gone, "cursor_expired", message).with(details).into());
     }
+    if position + 1 < kept.from {
+        return Err(expired(read, kept)?);
+    }
     Ok(position)
+}
+
+/// The place is older than what is kept.
+fn expired(read: Read<'_>, kept: Kept) -> Result<Error, Error> {
+    let message = "this place is older than what is kept: read from oldest_cursor";
+    let oldest = cursor(&events::mark(read)?, kept.from - 1);
+    let details = serde_json::json!({ "oldest_cursor": oldest });
+    Ok(Fault::new(Class::Gone, "cursor_expired", message).with(details).into())
 }
 
 /// One page, of one snapshot.
@@ -124,6 +141,9 @@ pub fn find(
     paywall: Option<i64>,
     id: EventId,
 ) -> Result<Recorded, Error> {
+    if id.place().env() == scope.env && retention::kept(read, scope)?.is_gone(id.place()) {
+        return Err(purged());
+    }
     let found = events::find(read, scope, id.place())?;
     let ours = |recorded: &Recorded| {
         let same = recorded.event.id() == id;

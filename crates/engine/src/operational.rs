@@ -129,9 +129,9 @@ pub(crate) fn sample(telling: &Telling) -> (Vec<u8>, String) {
 fn sample_receiver(at: Timestamp) -> Stored {
     let mut stored = crate::endpoints::blank(ReceiverKind::Endpoint, at);
     stored.id = ReceiverId::numbered(Ulid::new(at, 0), ReceiverNo(7));
-    stored.config.url = "https://example.com/hooks".to_owned();
+    "https://example.com/hooks".clone_into(&mut stored.config.url);
     stored.config.types = vec!["*".to_owned()];
-    stored.created_by = "system".to_owned();
+    "system".clone_into(&mut stored.created_by);
     stored
 }
 

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::receiver_secrets::{self, Secret};
 use store::receivers::{self, Stored};
+use store::replays::Replay;
 use store::{Read, Tx, deliveries};
 
 use crate::error::{Class, Error, Fault};
@@ -248,8 +249,36 @@ fn check_secret(kind: ReceiverKind, secret: Option<&str>) -> Result<(), Error> {
     checked.map_err(|error| Error::invalid("secret", format!("secret {error}")))
 }
 
+/// What becomes of what a receiver could not be sent, once it takes deliveries again.
+#[derive(Clone, Debug, Default)]
+pub enum Parked {
+    #[default]
+    Send,
+    Discard,
+    /// It is discarded, and this replay takes over.
+    Replay(Box<Replay>),
+}
+
 /// Moves a receiver to another state, with its deliveries.
 pub fn act(
+    tx: &mut Tx<'_>,
+    cause: &Cause,
+    stored: Stored,
+    (action, parked): (Action, &Parked),
+) -> Result<Stored, Error> {
+    let scope = tx.scope();
+    let on = matches!(action, Action::Resume | Action::Enable);
+    if on && !matches!(parked, Parked::Send) {
+        deliveries::discard_parked(tx.write()?, &scope, stored.no)?;
+    }
+    let after = move_to(tx, cause, stored, action)?;
+    if let Parked::Replay(planned) = parked {
+        crate::replays::start(tx, cause, &after, Replay::clone(planned))?;
+    }
+    Ok(after)
+}
+
+fn move_to(
     tx: &mut Tx<'_>,
     cause: &Cause,
     stored: Stored,

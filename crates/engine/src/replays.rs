@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use store::deliveries::{self, Delivery};
 use store::receivers::{self, Stored};
 use store::replays::{self, Replay};
+use store::retention;
 use store::{Read, Tx};
 
 use crate::audit;
@@ -22,6 +23,7 @@ use crate::operational;
 use crate::receiver_secrets::Of;
 use crate::receivers::{closed, field, find};
 use crate::run::Engine;
+use crate::steps::retention::reaches_back;
 
 /// So long an answer waits for the count of what matches.
 const COUNT_MS: i64 = 2 * SECOND_MS;
@@ -107,14 +109,24 @@ impl Engine {
         receiver: ReceiverNo,
         selection: Selection,
     ) -> Result<Replay, Error> {
-        let from = selection.from;
-        let mut planned = self.read(move |read| Ok(blank(read, &scope, (receiver, from))?)).await?;
-        planned.selection = selection;
+        let mut planned = self.plan_uncounted(scope, receiver, selection).await?;
         let until = self.steady_now().plus_ms(COUNT_MS);
         while planned.counted < planned.head && self.steady_now() < until {
             planned = self.read(move |read| Ok(counted(read, &scope, planned)?)).await?;
         }
         Ok(planned)
+    }
+
+    /// As `plan`, for a receiver that takes nothing yet: the walk counts.
+    pub(crate) async fn plan_uncounted(
+        &self,
+        scope: Scope,
+        receiver: ReceiverNo,
+        selection: Selection,
+    ) -> Result<Replay, Error> {
+        let from = selection.from;
+        let planned = self.read(move |read| blank(read, &scope, (receiver, from))).await?;
+        Ok(Replay { selection, ..planned })
     }
 
     /// Stops a replay: what it opened and did not send stands as before.
@@ -166,10 +178,13 @@ fn blank(
     read: Read<'_>,
     scope: &Scope,
     (receiver, from): (ReceiverNo, Timestamp),
-) -> Result<Replay, store::Error> {
-    let head = store::events::head(read, scope)?;
+) -> Result<Replay, Error> {
+    let (head, kept) = (store::events::head(read, scope)?, retention::kept(read, scope)?);
+    if kept.purged_at.is_some_and(|purged_at| from <= purged_at) {
+        return Err(reaches_back(kept));
+    }
     let first = replays::first_position(read, scope, from)?;
-    let walked = first.map_or(head, |first| first - 1);
+    let walked = first.map_or(head, |first| first - 1).max(kept.from - 1);
     Ok(Replay {
         no: 0,
         id: ReplayId::default(),

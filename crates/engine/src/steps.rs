@@ -5,4 +5,5 @@ pub mod books;
 pub mod deliver;
 pub mod pulse;
 pub mod replay;
+pub mod retention;
 pub mod timers;

@@ -13,7 +13,7 @@ use store::receivers::{self, Stored};
 use crate::endpoints::{bearer, insert};
 use crate::error::Error;
 use crate::idempotency::{Answered, Reply, Shown};
-use crate::receivers::{Action, Edit, Receiver, act, field, find};
+use crate::receivers::{Action, Edit, Parked, Receiver, act, field, find};
 use crate::run::Engine;
 
 const BEARER_BYTES: usize = 24;
@@ -117,7 +117,7 @@ impl Engine {
                 must_have_room(tx, paywall)?;
             }
             let action = if active { Action::Enable } else { Action::Disable };
-            let after = act(tx, &cause, stored, action)?;
+            let after = act(tx, &cause, stored, (action, &Parked::Send))?;
             if after.state != was && !active {
                 tell_deactivated(tx, &cause, &after)?;
             }

@@ -126,6 +126,7 @@ fn environment<'r>(
         sequences: HashMap::new(),
         versions: Versions::default(),
         refunds: BTreeMap::new(),
+        kept: store::retention::kept(read, scope)?.from,
         next_position: 1,
         summary: Summary { environment_id: scope.environment.to_string(), ..Summary::default() },
     };
@@ -162,6 +163,8 @@ struct Proof<'r> {
     versions: Versions,
     /// What the entries gave back of each charge.
     refunds: BTreeMap<Place, Amount>,
+    /// Events before this position are gone; the ledger's rows are not.
+    kept: u64,
     next_position: u64,
     summary: Summary,
 }
@@ -229,9 +232,13 @@ impl Proof<'_> {
         Ok(())
     }
 
-    /// Positions follow each other without a gap.
+    /// Positions follow each other without a gap, inside what is kept.
     fn position(&mut self, place: Place, count: u64) {
-        if place.position() != self.next_position {
+        let is_gone = place.position() < self.kept;
+        if !is_gone {
+            self.next_position = self.next_position.max(self.kept);
+        }
+        if !is_gone && place.position() != self.next_position {
             let message =
                 format!("position {} does not follow: a row is missing", place.position());
             self.find("gap", Some((place, None)), message);
@@ -240,7 +247,12 @@ impl Proof<'_> {
     }
 
     fn sequence(&mut self, counted: &str, (first, count): (u64, u64), at: (Place, String)) {
-        let last = self.sequences.get(counted).copied().unwrap_or(0);
+        if at.0.position() < self.kept {
+            return;
+        }
+        // What came before may be gone.
+        let before = if self.kept > 1 { first - 1 } else { 0 };
+        let last = self.sequences.get(counted).copied().unwrap_or(before);
         if first != last + 1 {
             let message = format!("{counted}: sequence {first} does not follow {last}");
             self.find("gap", Some((at.0, Some(at.1))), message);
@@ -331,7 +343,8 @@ impl Proof<'_> {
             _ => None,
         };
         let wallet = wallet.map(|wallet| &wallet.stored.wallet);
-        let missing = self.receivers.without_delivery(self.read, record, wallet)?;
+        let mut missing = self.receivers.without_delivery(self.read, record, wallet)?;
+        missing.retain(|(place, _)| place.position() >= self.kept);
         for (place, receiver) in missing {
             let message = format!("event {place} has no delivery to receiver {}", receiver.0);
             self.find("unsent", Some((place, None)), message);
@@ -350,7 +363,7 @@ impl Proof<'_> {
         self.check_order()?;
         self.check_refunds()?;
         self.summary.wallets = self.wallets.len() as u64;
-        self.summary.last_position = self.next_position - 1;
+        self.summary.last_position = self.next_position.max(self.kept) - 1;
         self.summary.balanced = self.summary.findings_total == 0;
         Ok(self.summary)
     }
@@ -359,8 +372,9 @@ impl Proof<'_> {
         let Some(wallet) = self.wallets.get(&no).filter(|wallet| !wallet.broken) else { return };
         let id = wallet.stored.wallet.id;
         let compared = wallet.replay.compare(&wallet.stored);
-        let last = self.sequences.get(&format!("wallet:{id}")).copied().unwrap_or(0);
         let stored = wallet.stored.sequence;
+        let before = if self.kept > 1 { stored } else { 0 };
+        let last = self.sequences.get(&format!("wallet:{id}")).copied().unwrap_or(before);
         if let Err(fault) = compared {
             self.find("balance", None, format!("wallet {id}: {fault}"));
         }
@@ -396,7 +410,7 @@ impl Proof<'_> {
     }
 
     fn check_counters(&mut self, counters: &BTreeMap<String, u64>) {
-        let last = self.next_position - 1;
+        let last = self.next_position.max(self.kept) - 1;
         let position = counters.get("position").copied().unwrap_or(0);
         if last != position {
             let message = format!("the log ends at {last}, but {position} places were given away");

@@ -80,6 +80,7 @@ pub struct Config {
     pub webhook_deny_targets: Vec<IpNet>,
     pub webhook_proxy: Option<String>,
     pub webhook_max_in_flight: usize,
+    pub webhook_retention_days: u32,
     /// Between the word to stop and the end, for balancers to look elsewhere.
     pub stop_delay: Duration,
     pub stripe_api_base: String,
@@ -262,6 +263,10 @@ impl Texts {
                 text("webhook_max_in_flight"),
             )?,
             stop_delay: parse::stop_delay("stop_delay_seconds", text("stop_delay_seconds"))?,
+            webhook_retention_days: parse::days(
+                "webhook_retention_days",
+                text("webhook_retention_days"),
+            )?,
             stripe_api_base: parse::base_url("stripe_api_base", text("stripe_api_base"))?,
             log: text("log").to_owned(),
             log_format: parse::log_format("log_format", self.get("log_format"), terminal)?,
@@ -325,6 +330,7 @@ mod tests {
             ("listen = \"here\"", "listen"),
             ("log_format = \"xml\"", "log_format"),
             ("webhook_max_in_flight = 0", "webhook_max_in_flight"),
+            ("webhook_retention_days = 0", "webhook_retention_days"),
             ("stop_delay_seconds = -1", "stop_delay_seconds"),
             ("allow_private_targets = [\"10.0.0.0/8\", \"x\"]", "allow_private_targets"),
             ("database_url = \"mysql://h/d\"", "database_url"),

@@ -50,6 +50,7 @@ pub struct Node {
     pub app: App,
     listener: TcpListener,
     in_flight_max: u32,
+    retention_days: u32,
     stop_delay: Duration,
     /// Held where the database is a file of our own.
     _lock: Option<Lock>,
@@ -85,7 +86,8 @@ impl Node {
         let app = App::new(engine).with_targets(targets(config));
         let in_flight_max = u32::try_from(config.webhook_max_in_flight).unwrap_or(u32::MAX);
         let stop_delay = config.stop_delay;
-        Ok(Node { app, listener, in_flight_max, stop_delay, _lock: lock })
+        let retention_days = config.webhook_retention_days;
+        Ok(Node { app, listener, in_flight_max, retention_days, stop_delay, _lock: lock })
     }
 
     /// Makes the first tenant with the first key where `FAREBOX_API_KEY` names one.
@@ -97,9 +99,9 @@ impl Node {
 
     /// Serves until `stop` comes; then finishes what runs, flushes and returns.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send) -> Result<(), NodeError> {
-        let Node { app, listener, in_flight_max, stop_delay, _lock } = self;
+        let Node { app, listener, in_flight_max, retention_days, stop_delay, _lock } = self;
         settle_orphans(&app.engine).await?;
-        let workers = Workers::start(&app);
+        let workers = Workers::start(&app, retention_days);
         let deliverer = app.start_deliverer(in_flight_max);
         let listener = listener.tap_io(|stream| {
             // An answer in two writes must not wait for an acknowledgement.

@@ -23,6 +23,9 @@ const OTHER_NODES_EVERY: Duration = Duration::from_millis(100);
 /// Replays go on so soon after a round that came further, and are looked at so often else.
 const REPLAYS_ON: Duration = Duration::from_millis(5);
 const REPLAYS_EVERY: Duration = Duration::from_millis(100);
+/// Between two chunks of old events, and when none is left.
+const CHUNKS_EVERY: Duration = Duration::from_millis(25);
+const RETENTION_EVERY: Duration = Duration::from_mins(10);
 const USES_EVERY: Duration = Duration::from_mins(1);
 /// The dashboard's sums are brought up when nothing was committed for so long.
 const TALLIES_EVERY: Duration = Duration::from_secs(5);
@@ -33,7 +36,7 @@ pub struct Workers {
 }
 
 impl Workers {
-    pub fn start(app: &App) -> Workers {
+    pub fn start(app: &App, retention_days: u32) -> Workers {
         let mut loops = JoinSet::new();
         loops.spawn(timers(app.clone()));
         loops.spawn(key_uses(app.clone()));
@@ -43,6 +46,7 @@ impl Workers {
         loops.spawn(pulse(app.clone()));
         loops.spawn(tallies(app.clone()));
         loops.spawn(replays(app.clone()));
+        loops.spawn(retention(app.clone(), retention_days));
         if app.engine.database().is_shared() {
             loops.spawn(node_lease(app.clone()));
             loops.spawn(other_nodes(app.clone()));
@@ -140,6 +144,22 @@ async fn leases(app: App) {
             () = early => true,
         };
         app.engine.settle_leases().await;
+    }
+}
+
+/// Other work comes between two chunks.
+async fn retention(app: App, days: u32) {
+    let mut stopping = app.stopping();
+    let mut wait = CHUNKS_EVERY;
+    while rest(&mut stopping, wait).await {
+        wait = match app.engine.purge_events(days).await {
+            Ok(0) => RETENTION_EVERY,
+            Ok(_) => CHUNKS_EVERY,
+            Err(error) => {
+                tracing::warn!(%error, "old events were not removed; trying again");
+                RETENTION_EVERY
+            }
+        };
     }
 }
 

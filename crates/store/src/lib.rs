@@ -50,6 +50,7 @@ pub mod receivers;
 pub mod refunds;
 pub mod replays;
 pub mod replies;
+pub mod retention;
 pub mod settings;
 pub mod sign_ins;
 mod sql;

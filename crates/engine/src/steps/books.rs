@@ -282,7 +282,9 @@ impl Turns {
         };
         self.env = env;
         let Some(scope) = self.scope(read, env)? else { return Ok(()) };
-        let (first, count) = (self.logs.get(&env).copied().unwrap_or(1), u64::from(ROWS_MAX));
+        let kept = store::retention::kept(read, &scope)?.from;
+        let first = self.logs.get(&env).copied().unwrap_or(1).max(kept);
+        let count = u64::from(ROWS_MAX);
         let mut part = Part { scope, next: first, found };
         store::books::walk_part(read, &scope, (first, count), |item| {
             part.take(item);

@@ -35,6 +35,9 @@ pub struct Flags {
     /// How long a server that is told to stop says so, at /readyz, before it does
     #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true)]
     stop_delay_seconds: Option<String>,
+    /// Days for which events and deliveries are kept
+    #[arg(long, global = true, value_name = "DAYS", hide_short_help = true)]
+    webhook_retention_days: Option<String>,
     /// Base URL of Stripe
     #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
     stripe_api_base: Option<String>,
@@ -59,6 +62,7 @@ impl Flags {
             ("webhook_proxy", &self.webhook_proxy),
             ("webhook_max_in_flight", &self.webhook_max_in_flight),
             ("stop_delay_seconds", &self.stop_delay_seconds),
+            ("webhook_retention_days", &self.webhook_retention_days),
             ("stripe_api_base", &self.stripe_api_base),
             ("log", &self.log),
             ("log_format", &self.log_format),

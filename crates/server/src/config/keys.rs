@@ -31,6 +31,7 @@ pub const KEYS: &[Key] = &[
     plain("webhook_proxy", "FAREBOX_WEBHOOK_PROXY", None),
     plain("webhook_max_in_flight", "FAREBOX_WEBHOOK_MAX_IN_FLIGHT", Some("512")),
     plain("stop_delay_seconds", "FAREBOX_STOP_DELAY_SECONDS", Some("0")),
+    plain("webhook_retention_days", "FAREBOX_WEBHOOK_RETENTION_DAYS", Some("90")),
     plain("stripe_api_base", "FAREBOX_STRIPE_API_BASE", Some("https://api.stripe.com")),
     plain("log", "FAREBOX_LOG", Some("info")),
     plain("log_format", "FAREBOX_LOG_FORMAT", None),

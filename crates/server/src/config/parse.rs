@@ -60,6 +60,11 @@ pub fn stop_delay(key: &str, text: &str) -> Result<Duration, ConfigError> {
     seconds.map(Duration::from_secs).ok_or_else(|| bad(key, text, "seconds from 0 to 600"))
 }
 
+pub fn days(key: &str, text: &str) -> Result<u32, ConfigError> {
+    let number = text.parse().ok().filter(|number| (1..=3_650).contains(number));
+    number.ok_or_else(|| bad(key, text, "a number of days from 1 to 3650"))
+}
+
 pub fn log_format(key: &str, text: Option<&str>, terminal: bool) -> Result<LogFormat, ConfigError> {
     match text {
         None if terminal => Ok(LogFormat::Text),

@@ -4,9 +4,10 @@ use axum::http::Method;
 use domain::id::ReceiverId;
 use domain::place::ReceiverNo;
 use domain::role::Entity;
+use domain::time::Timestamp;
 use domain::webhook::receiver::{ReceiverKind, SecretKind, State};
 use domain::webhook::signature::suffix;
-use engine::receivers::{Action, Edit, Receiver, masked};
+use engine::receivers::{Action, Edit, Parked, Receiver, masked};
 use engine::{Class, Error, Fault, receiver_secrets};
 use serde_json::{Value, json};
 use store::receiver_secrets::Secret;
@@ -192,14 +193,29 @@ async fn delete(app: App, call: Call) -> Result<Answer, Error> {
 }
 
 async fn act(app: App, call: Call, action: Action) -> Result<Answer, Error> {
-    let body = call.json()?;
-    match body.get("parked").map(Value::as_str) {
-        None | Some(Some("send")) => {}
-        Some(Some("discard" | "replay")) => return Err(Error::not_built("this use of parked")),
-        Some(_) => return Err(Error::invalid("parked", "must be send, discard or replay")),
-    }
+    let (body, id) = (call.json()?, id(&call)?);
     let change = (action, call.cause());
-    Ok(Answer::ok(&view(&app.engine.act_on_endpoint(call.scope, id(&call)?, change).await?)))
+    let on = matches!(action, Action::Resume | Action::Enable);
+    let moved = match body.get("parked").map(Value::as_str) {
+        None | Some(Some("send")) => app.engine.act_on_endpoint(call.scope, id, change).await?,
+        Some(Some("discard")) if on => {
+            let parked = (action, Parked::Discard);
+            app.engine.move_endpoint(call.scope, id, parked, change.1).await?
+        }
+        Some(Some("replay")) if on => {
+            app.engine.replay_parked(call.scope, id, change, from(&body)?).await?
+        }
+        Some(_) if on => return Err(Error::invalid("parked", "must be send, discard or replay")),
+        Some(_) => return Err(Error::invalid("parked", "goes with resume and enable alone")),
+    };
+    Ok(Answer::ok(&view(&moved)))
+}
+
+/// Where a replay of what was missed begins.
+fn from(body: &Value) -> Result<Timestamp, Error> {
+    let text = body.get("from").and_then(Value::as_str);
+    let from = text.and_then(|text| Timestamp::parse(text).ok());
+    from.ok_or_else(|| Error::invalid("from", "parked \"replay\" needs from, a time"))
 }
 
 async fn rotate(app: App, call: Call) -> Result<Answer, Error> {

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use crate::paywall_key;
 
 mod replay;
+mod retention;
 mod rotation;
 
 /// Later than the world's time: no clock runs back.

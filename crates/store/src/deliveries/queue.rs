@@ -246,13 +246,22 @@ pub fn park(
     let test = signed(TEST_POSITIONS);
     let mut moved = update.execute(params![scope.env.get(), receiver.0, state, test])?;
     if discard {
-        let mut parked = write.connection.prepare_cached(
-            "UPDATE deliveries SET state = 'discarded'
-             WHERE env = ?1 AND receiver = ?2 AND state = 'parked'",
-        )?;
-        moved += parked.execute(params![scope.env.get(), receiver.0])?;
+        moved += discard_parked(write, scope, receiver)?;
     }
     Ok(moved)
+}
+
+/// What was parked is given up.
+pub fn discard_parked(
+    write: Write<'_>,
+    scope: &Scope,
+    receiver: ReceiverNo,
+) -> Result<usize, Error> {
+    let mut update = write.connection.prepare_cached(
+        "UPDATE deliveries SET state = 'discarded'
+         WHERE env = ?1 AND receiver = ?2 AND state = 'parked'",
+    )?;
+    Ok(update.execute(params![scope.env.get(), receiver.0])?)
 }
 
 /// The receiver takes deliveries again: what was parked is due at `at`; with `ordered`, only the

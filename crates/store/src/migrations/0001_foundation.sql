@@ -251,6 +251,10 @@ CREATE TABLE attempts (
   error TEXT, retry_after_s INTEGER, address TEXT, reconnected INTEGER NOT NULL, snippet BLOB);
 CREATE INDEX attempts_by_delivery ON attempts (receiver, place, number);
 
+-- From which position on events are kept, and the time of the last one before it.
+CREATE TABLE retention (
+  env INTEGER PRIMARY KEY, kept INTEGER NOT NULL, purged_at INTEGER NOT NULL) WITHOUT ROWID;
+
 -- What falls due by itself. `ref` is a wallet's number or a lot's place.
 CREATE TABLE timers (
   env INTEGER NOT NULL, kind TEXT NOT NULL, ref INTEGER NOT NULL, due INTEGER NOT NULL,

@@ -369,3 +369,40 @@ async fn a_replay_of_thousands_goes_on_after_a_crash_and_sends_each_in_order() {
     deliverer.stop().await;
     second.close();
 }
+
+#[tokio::test]
+async fn what_was_parked_is_sent_given_up_or_replayed_with_what_passed_by() {
+    for (parked, sent) in [
+        (json!({}), vec![1, 2]),
+        (json!({ "parked": "send" }), vec![1, 2]),
+        (json!({ "parked": "discard" }), vec![]),
+        (json!({ "parked": "replay", "from": "2020-01-01T00:00:00Z" }), vec![1, 2, 3, 4]),
+    ] {
+        let stage = stage().await;
+        let endpoint = stage.endpoint("/ok", &["customer.updated"], json!({})).await;
+        let path = format!("/v1/webhooks/endpoints/{}", endpoint["id"].as_str().unwrap());
+        assert_eq!(stage.post(&format!("{path}/pause"), &json!({})).await.0, 200);
+        happen(&stage.app.engine, stage.app.scope, 1, 2).await;
+        assert_eq!(stage.post(&format!("{path}/disable"), &json!({})).await.0, 200);
+        happen(&stage.app.engine, stage.app.scope, 1, 2).await;
+        let (status, _, enabled) = stage.post(&format!("{path}/enable"), &parked).await;
+        assert_eq!((status, &enabled["state"]), (200, &json!("enabled")), "{parked}: {enabled}");
+        stage.run_replays().await;
+        let of: Vec<u64> = sequences(&stage.sink).into_values().flatten().collect();
+        assert_eq!(of, sent, "{parked}");
+        let open = stage.get("/v1/webhooks/deliveries?status=parked").await;
+        assert_eq!(open["data"], json!([]), "{parked}");
+    }
+    let stage = stage().await;
+    let endpoint = stage.endpoint("/ok", &["customer.updated"], json!({})).await;
+    let path = format!("/v1/webhooks/endpoints/{}", endpoint["id"].as_str().unwrap());
+    for (action, body, param) in [
+        ("enable", json!({ "parked": "keep" }), "parked"),
+        ("resume", json!({ "parked": "replay" }), "from"),
+        ("enable", json!({ "parked": "replay", "from": "now" }), "from"),
+        ("pause", json!({ "parked": "discard" }), "parked"),
+    ] {
+        let (status, _, refused) = stage.post(&format!("{path}/{action}"), &body).await;
+        assert_eq!((status, &refused["param"]), (400, &json!(param)), "{action} {body}");
+    }
+}

@@ -196,7 +196,7 @@ pub const ALL: &[(&str, &str)] = &[
          payload_mode:text? signatures:text[]?",
     ),
     ("SecretRotation", "secret:text? overlap_seconds:int? kind:text?"),
-    ("Parked", "parked"),
+    ("Parked", "parked:text? from:text?"),
     ("Test", "type:text?"),
     (
         "NewSubscription",
