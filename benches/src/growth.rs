@@ -1,5 +1,6 @@
 //! Whether the ledger slows down as it grows: charges after many entries against after few.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use store::idempotency::Worked;
 
 use crate::Plan;
 use crate::ground::{Ground, USERS, unique};
+use crate::postgres::Postgres;
 use crate::report::{self, Row, grouped};
 use crate::writer::{Load, charges};
 
@@ -21,7 +23,15 @@ const JOB: u64 = 5_000;
 const LOADS: [u64; 2] = [64, 1_024];
 
 pub async fn measure(plan: &Plan) -> anyhow::Result<()> {
-    let ground = Ground::new().await?;
+    on(Ground::new().await?, plan, "SQLite").await
+}
+
+pub async fn measure_on_server(plan: &Plan) -> anyhow::Result<()> {
+    let postgres = Postgres::start(1)?;
+    on(Ground::on(&postgres.url()).await?, plan, "PostgreSQL").await
+}
+
+async fn on(ground: Ground, plan: &Plan, database: &str) -> anyhow::Result<()> {
     let wallets = Arc::new(wallets(&ground)?);
     fill(&ground, &wallets, FEW).await?;
     let before = rates(&ground, plan).await?;
@@ -31,17 +41,15 @@ pub async fn measure(plan: &Plan) -> anyhow::Result<()> {
     fill(&ground, &wallets, missing).await?;
     let took = started.elapsed();
     let after = rates(&ground, plan).await?;
-    let size = match ground.engine.database().path() {
-        Some(path) => std::fs::metadata(path)?.len() >> 20,
-        None => 0,
-    };
-    let text = format!(
-        "\nfilled with {} more entries in {} s ({} a second); the file has {} MiB",
+    let mut text = format!(
+        "\nfilled with {} more entries in {} s ({} a second)",
         grouped(missing),
         took.as_secs(),
         grouped(report::rate(missing, took)),
-        grouped(size)
     );
+    if let Some(path) = ground.engine.database().path() {
+        write!(text, "; the file has {} MiB", grouped(std::fs::metadata(path)?.len() >> 20))?;
+    }
     report::line(&text)?;
     // The runs themselves add to what they start from.
     let few = format!("from {} on", grouped(FEW));
@@ -55,8 +63,10 @@ pub async fn measure(plan: &Plan) -> anyhow::Result<()> {
             Row::new(format!("{} in flight", grouped(*load)), &cells)
         })
         .collect();
-    let title = "Growth: charges/s in this process, 10 000 wallets, random idempotency keys";
-    report::table(title, &["load", &few, &many, "kept"], &rows)?;
+    let title = format!(
+        "Growth on {database}: charges/s in this process, 10 000 wallets, random idempotency keys"
+    );
+    report::table(&title, &["load", &few, &many, "kept"], &rows)?;
     ground.engine.close();
     Ok(())
 }

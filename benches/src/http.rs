@@ -9,7 +9,7 @@ use crate::postgres::Postgres;
 use crate::report::{self, Row, grouped, millis, ratio};
 use crate::server::Server;
 
-const CONNECTIONS: u64 = 64;
+pub const CONNECTIONS: u64 = 64;
 const BATCH: u64 = 100;
 const BATCH_CONNECTIONS: u64 = 16;
 

@@ -38,6 +38,8 @@ enum Topic {
     Memory,
     /// Charges through the writer on a PostgreSQL server, from one node and from two.
     Postgres,
+    /// As `growth`, on a PostgreSQL server.
+    PostgresGrowth,
     /// Calls and streams through the proxy, beside nginx.
     Proxy,
 }
@@ -101,6 +103,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if asks(Topic::Postgres) {
         server_ledger::measure(&plan).await?;
+    }
+    if asks(Topic::PostgresGrowth) {
+        growth::measure_on_server(&plan).await?;
     }
     if asks(Topic::Proxy) {
         let asked = proxy::Asked {

@@ -1,9 +1,13 @@
 //! The writer on a PostgreSQL server, beside pgbench's naive charge on the same server.
 
+use std::process::Command;
+
 use crate::Plan;
 use crate::ground::{Ground, USERS};
+use crate::http;
 use crate::postgres::Postgres;
-use crate::report::{self, Row, grouped, ratio};
+use crate::report::{self, Row, grouped, millis, ratio};
+use crate::server::{self, Server};
 use crate::writer::{Load, charges};
 
 /// In turn, not at once: who measures the one leaves the server to it.
@@ -31,5 +35,40 @@ pub async fn measure(plan: &Plan) -> anyhow::Result<()> {
     report::table(title, &["load", "charges/s", "beside", "ratio"], &rows)?;
     second.engine.close();
     first.engine.close();
-    Ok(())
+    drop(postgres);
+    measure_http(plan).await
+}
+
+/// The same server process on either database, in turn.
+async fn measure_http(plan: &Plan) -> anyhow::Result<()> {
+    let postgres = Postgres::start(1)?;
+    let of_server = Ground::on(&postgres.url()).await?.close();
+    let of_file = Ground::new().await?.close();
+    let mut all = Vec::new();
+    for ((folder, key), url) in [(of_server, Some(postgres.url())), (of_file, None)] {
+        let mut command = Command::new(server::binary()?);
+        command.envs(url.map(|url| ("FAREBOX_DATABASE_URL", url)));
+        let server = Server::start_with(folder.path(), command).await?;
+        let spread = http::median(&server, plan, http::CONNECTIONS, http::one(&key, USERS)).await?;
+        let hot = http::median(&server, plan, http::CONNECTIONS, http::one(&key, 1)).await?;
+        all.push([spread, hot]);
+    }
+    let [on_server, in_file] = [&all[0], &all[1]];
+    let rows: Vec<Row> = ["10 000 users", "one hot user"]
+        .iter()
+        .zip(on_server.iter().zip(in_file))
+        .map(|(name, (server, file))| {
+            let cells = [
+                grouped(server.rate),
+                millis(server.p50_us),
+                millis(server.p99_us),
+                grouped(file.rate),
+                ratio(server.rate, file.rate),
+            ];
+            Row::new(*name, &cells)
+        })
+        .collect();
+    let head =
+        ["charges/s", "PostgreSQL", "median", "99th percentile", "SQLite, the same load", "ratio"];
+    report::table("HTTP: POST /v1/user/charge, 64 connections, on either database", &head, &rows)
 }
