@@ -10,7 +10,7 @@ use crate::report::{self, Row, grouped, millis, ratio};
 use crate::server::Server;
 
 pub const CONNECTIONS: u64 = 64;
-const BATCH: u64 = 100;
+pub const BATCH: u64 = 100;
 const BATCH_CONNECTIONS: u64 = 16;
 
 type MakeAsk = Arc<dyn Fn(u64) -> Ask + Send + Sync>;
@@ -100,7 +100,7 @@ pub fn one(key: &str, users: u64) -> impl Fn(u64) -> MakeAsk {
 }
 
 /// A hundred charges a call.
-fn many(key: &str) -> impl Fn(u64) -> MakeAsk {
+pub fn many(key: &str) -> impl Fn(u64) -> MakeAsk {
     let key = key.to_owned();
     move |seed| {
         let key = key.clone();

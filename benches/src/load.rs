@@ -52,6 +52,25 @@ impl Connection {
         self.send(request).await
     }
 
+    /// A call of the management API, with a body of JSON; its answer.
+    pub async fn call(
+        &mut self,
+        (method, path): (&str, &str),
+        key: &str,
+        body: String,
+    ) -> anyhow::Result<Bytes> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", self.address.to_string())
+            .header("x-api-key", key)
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body)))?;
+        let (status, answer) = self.send(request).await?;
+        anyhow::ensure!((200..300).contains(&status), "{path}: {status} {}", text(&answer));
+        Ok(answer)
+    }
+
     async fn send(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<(u16, Bytes)> {
         self.sender.ready().await?;
         let answer = self.sender.send_request(request).await?;

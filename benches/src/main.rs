@@ -14,6 +14,7 @@ mod proxy;
 mod report;
 mod server;
 mod server_ledger;
+mod webhooks;
 mod writer;
 
 use std::time::Duration;
@@ -40,6 +41,8 @@ enum Topic {
     Postgres,
     /// As `growth`, on a PostgreSQL server.
     PostgresGrowth,
+    /// Deliveries of webhooks to a receiver on this machine, from either database.
+    Webhooks,
     /// Calls and streams through the proxy, beside nginx.
     Proxy,
 }
@@ -106,6 +109,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if asks(Topic::PostgresGrowth) {
         growth::measure_on_server(&plan).await?;
+    }
+    if asks(Topic::Webhooks) {
+        webhooks::measure(&plan).await?;
     }
     if asks(Topic::Proxy) {
         let asked = proxy::Asked {

@@ -1,0 +1,258 @@
+//! Webhooks end to end: a committed charge, its signed POST, the recorded attempt. The receivers are
+//! in this process, so what a delivery costs is counted in the server's alone.
+
+mod receiver;
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::Plan;
+use crate::ground::{Ground, USERS};
+use crate::http::{self, BATCH, CONNECTIONS};
+use crate::load::Connection;
+use crate::postgres::Postgres;
+use crate::report::{self, Row, fraction, grouped, millis};
+use crate::server::{self, API_KEY, Server};
+
+use receiver::Receiver;
+
+/// 32 bytes in base64.
+const SEAL_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+/// One event of each charge.
+const TYPE: &str = "wallet.transaction.created";
+const RECEIVERS: u64 = 8;
+/// Charges of a run; each has a delivery for each receiver.
+const CHARGES: u64 = 4_000;
+const QUIET_CHANGES: u32 = 200;
+const GOOD: u64 = 99;
+const PENDING: [u64; 2] = [10_000, 1_000_000];
+/// A run that takes longer is broken.
+const DONE_WITHIN: Duration = Duration::from_secs(120);
+
+struct Stage {
+    server: Server,
+    api: Connection,
+    key: String,
+    _folder: TempDir,
+}
+
+pub async fn measure(plan: &Plan) -> anyhow::Result<()> {
+    let postgres = Postgres::start(1)?;
+    let url = postgres.url();
+    let mut rows = Vec::new();
+    for (name, url) in [("SQLite", None), ("PostgreSQL", Some(url.as_str()))] {
+        rows.push(flood(&mut Stage::start(url).await?, plan, name).await?);
+    }
+    drop(postgres);
+    let title = "Webhooks: committed charge to recorded attempt, 8 receivers that answer at once";
+    report::table(title, &["database", "deliveries/s", "CPU a delivery", "body"], &rows)?;
+    let mut rows = Vec::new();
+    for on_server in [false, true] {
+        rows.push(pace(plan, on_server).await?);
+        rows.push(good_beside_dead(plan, on_server).await?);
+    }
+    let title = "Webhooks: from a change to its arrival";
+    report::table(title, &["load", "deliveries", "median", "99th percentile"], &rows)?;
+    pending(plan).await?;
+    charges(plan).await
+}
+
+impl Stage {
+    async fn start(url: Option<&str>) -> anyhow::Result<Stage> {
+        let ground = match url {
+            Some(url) => Ground::on(url).await?,
+            None => Ground::new().await?,
+        };
+        let (folder, key) = ground.close();
+        let mut command = Command::new(server::binary()?);
+        command.envs(url.map(|url| ("FAREBOX_DATABASE_URL", url)));
+        command.env("FAREBOX_ALLOW_PRIVATE_TARGETS", "127.0.0.0/8");
+        command.env("FAREBOX_ENCRYPTION_KEY", SEAL_KEY);
+        let server = Server::start_with(folder.path(), command).await?;
+        let api = Connection::open(server.address).await?;
+        Ok(Stage { server, api, key, _folder: folder })
+    }
+
+    /// Makes `count` endpoints at `path`; their ids.
+    async fn endpoints(
+        &mut self,
+        receiver: &Receiver,
+        (path, count): (&str, u64),
+    ) -> anyhow::Result<Vec<String>> {
+        let url = format!("http://{}/{path}", receiver.address);
+        let body = json!({ "url": url, "types": [TYPE] }).to_string();
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            let route = ("POST", "/v1/webhooks/endpoints");
+            let made = self.api.call(route, API_KEY, body.clone()).await?;
+            let made: Value = serde_json::from_slice(&made)?;
+            ids.push(made["id"].as_str().unwrap_or_default().to_owned());
+        }
+        Ok(ids)
+    }
+
+    async fn tell(&mut self, endpoint: &str, word: &str) -> anyhow::Result<()> {
+        let path = format!("/v1/webhooks/endpoints/{endpoint}/{word}");
+        self.api.call(("POST", &path), API_KEY, "{}".to_owned()).await.map(drop)
+    }
+
+    /// Attempts that were recorded as delivered since the server began.
+    async fn recorded(&mut self) -> anyhow::Result<u64> {
+        let text = self.api.call(("GET", "/metrics"), API_KEY, String::new()).await?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let line = text.lines().find_map(|line| {
+            line.strip_prefix("farebox_webhook_attempts_total{result=\"delivered\"} ")
+        });
+        Ok(line.and_then(|count| count.trim().parse().ok()).unwrap_or(0))
+    }
+
+    /// Makes `count` charges, a hundred a call.
+    async fn charge(&mut self, seed: u64, count: u64) -> anyhow::Result<()> {
+        let many = http::many(&self.key)(seed);
+        for number in 0..count.div_ceil(BATCH) {
+            let (status, body) = self.api.post(many(number)).await?;
+            anyhow::ensure!(status < 300, "{status} {body:?}");
+        }
+        Ok(())
+    }
+
+    async fn until(&mut self, recorded: u64) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while self.recorded().await? < recorded {
+            anyhow::ensure!(began.elapsed() < DONE_WITHIN, "the deliveries do not end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+}
+
+/// As many as it can: charges as fast as they are taken, until every attempt is recorded.
+async fn flood(stage: &mut Stage, plan: &Plan, name: &str) -> anyhow::Result<Row> {
+    let receiver = Receiver::start().await?;
+    stage.endpoints(&receiver, ("ok", RECEIVERS)).await?;
+    stage.charge(0, 500).await?;
+    stage.until(500 * RECEIVERS).await?;
+    let mut all = Vec::new();
+    for run in 1..=plan.runs {
+        let (before, cpu_ms) = (stage.recorded().await?, stage.server.cpu_ms()?);
+        let began = Instant::now();
+        stage.charge(u64::try_from(run)?, CHARGES).await?;
+        let deliveries = CHARGES * RECEIVERS;
+        stage.until(before + deliveries).await?;
+        let rate = report::rate(deliveries, began.elapsed());
+        all.push((rate, (stage.server.cpu_ms()? - cpu_ms) * 1_000 / deliveries));
+    }
+    let (rate, cpu_us) = report::median(&mut all).unwrap_or_default();
+    let bytes = receiver.body_bytes();
+    Ok(Row::new(name, &[grouped(rate), format!("{cpu_us} µs"), format!("{bytes} bytes")]))
+}
+
+/// Few changes: how soon each arrives.
+async fn pace(plan: &Plan, on_server: bool) -> anyhow::Result<Row> {
+    let (postgres, name) = database(on_server)?;
+    let mut stage = Stage::start(postgres.as_ref().map(Postgres::url).as_deref()).await?;
+    let receiver = Receiver::start().await?;
+    stage.endpoints(&receiver, ("ok", 1)).await?;
+    paced(&mut stage, (QUIET_CHANGES, plan.run), 1).await?;
+    Ok(arrivals(&receiver, &format!("{name}, 200 changes/s, one receiver")))
+}
+
+/// Ninety-nine good receivers, and beside them one that never answers.
+async fn good_beside_dead(plan: &Plan, on_server: bool) -> anyhow::Result<Row> {
+    let (postgres, name) = database(on_server)?;
+    let mut stage = Stage::start(postgres.as_ref().map(Postgres::url).as_deref()).await?;
+    let receiver = Receiver::start().await?;
+    stage.endpoints(&receiver, ("ok", GOOD)).await?;
+    paced(&mut stage, (10, plan.run), 2).await?;
+    let alone = arrivals(&receiver, "");
+    stage.endpoints(&receiver, ("hang", 1)).await?;
+    paced(&mut stage, (10, plan.run), 3).await?;
+    let mut beside = arrivals(&receiver, &format!("{name}, 10 changes/s to 99, and one is dead"));
+    beside.cells[2] = format!("{} (all well: {})", beside.cells[2], alone.cells[2]);
+    Ok(beside)
+}
+
+fn database(on_server: bool) -> anyhow::Result<(Option<Postgres>, &'static str)> {
+    Ok(if on_server { (Some(Postgres::start(1)?), "PostgreSQL") } else { (None, "SQLite") })
+}
+
+/// So many charges a second, for so long.
+async fn paced(
+    stage: &mut Stage,
+    (a_second, length): (u32, Duration),
+    seed: u64,
+) -> anyhow::Result<()> {
+    let one = http::one(&stage.key, USERS)(seed);
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / a_second);
+    let began = Instant::now();
+    let mut number = 0;
+    while began.elapsed() < length {
+        ticks.tick().await;
+        let (status, body) = stage.api.post(one(number)).await?;
+        anyhow::ensure!(status < 300, "{status} {body:?}");
+        number += 1;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    Ok(())
+}
+
+fn arrivals(receiver: &Receiver, name: &str) -> Row {
+    let late = receiver.take_late_ms();
+    let cells = [
+        grouped(u64::try_from(late.len()).unwrap_or(0)),
+        format!("{} ms", report::percentile(&late, 500)),
+        format!("{} ms", report::percentile(&late, 990)),
+    ];
+    Row::new(name, &cells)
+}
+
+/// A receiver that was paused for long: memory, and how fast it gets what waited.
+async fn pending(plan: &Plan) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for count in PENDING {
+        let mut stage = Stage::start(None).await?;
+        let receiver = Receiver::start().await?;
+        let ids = stage.endpoints(&receiver, ("ok", 1)).await?;
+        let id = ids.first().cloned().unwrap_or_default();
+        stage.tell(&id, "pause").await?;
+        stage.charge(1, count).await?;
+        let began = Instant::now();
+        stage.tell(&id, "resume").await?;
+        let resumed = began.elapsed();
+        let began = Instant::now();
+        while began.elapsed() < plan.run && receiver.count() < count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let rate = report::rate(receiver.count(), began.elapsed());
+        let mib = stage.server.memory_kib("VmHWM")? / 1_024;
+        let cells =
+            [grouped(rate), format!("{} MiB", grouped(mib)), format!("{} ms", resumed.as_millis())];
+        rows.push(Row::new(grouped(count), &cells));
+    }
+    let head = ["pending", "deliveries/s to one receiver", "peak memory", "answer to resume"];
+    report::table("Webhooks: a backlog, SQLite", &head, &rows)
+}
+
+/// What a receiver costs those who charge.
+async fn charges(plan: &Plan) -> anyhow::Result<()> {
+    let mut stage = Stage::start(None).await?;
+    let key = stage.key.clone();
+    let load = || http::one(&key, USERS);
+    let without = http::median(&stage.server, plan, CONNECTIONS, load()).await?;
+    let receiver = Arc::new(Receiver::start().await?);
+    stage.endpoints(&receiver, ("ok", 1)).await?;
+    let with = http::median(&stage.server, plan, CONNECTIONS, |seed| load()(seed + 10)).await?;
+    let cells = [
+        grouped(without.rate),
+        grouped(with.rate),
+        fraction(with.rate, without.rate),
+        millis(with.p99_us),
+    ];
+    let rows = [Row::new("HTTP, 64 connections", &cells)];
+    let head = ["charges/s", "no receiver", "one that matches", "kept", "99th percentile with it"];
+    report::table("Webhooks: what a matching receiver costs", &head, &rows)
+}
