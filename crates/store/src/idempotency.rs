@@ -3,6 +3,9 @@
 //! A key's fingerprint leads to the row that did its work: an entry, or a reply. The newest
 //! generation is a map in memory; older ones are sorted runs in a table behind a filter in memory,
 //! written in small pieces by later batches. A fingerprint only points: the key's text decides.
+//!
+//! Nodes of one server have the same newest generation, because each learns the others' keys. The
+//! first that finds it full seals it for all; the others forget what it covers when it is whole.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,6 +20,8 @@ use crate::error::Error;
 pub const GENERATION_KEYS_MAX: usize = 1 << 20;
 /// Rows of a sealing generation that one batch writes.
 const SEALED_ROWS_PER_BATCH: usize = 4_096;
+/// On a server, where they travel in one statement and a piece is a turn.
+const SEALED_ROWS_PER_TURN: usize = 16_384;
 const FILTER_BITS_PER_KEY: u64 = 10;
 const FILTER_HASHES: u64 = 7;
 
@@ -58,6 +63,18 @@ pub(crate) struct Marks {
     pub(crate) reply: i64,
 }
 
+impl Marks {
+    fn cover(&self, worked: Worked) -> bool {
+        match worked {
+            Worked::Entry(place) => {
+                let last = self.places.get(&place.env().get());
+                last.is_some_and(|last| place.raw() <= *last)
+            }
+            Worked::Reply(no) => no <= self.reply,
+        }
+    }
+}
+
 struct Filter {
     generation: i64,
     bits: Vec<u8>,
@@ -97,7 +114,6 @@ struct Sealing {
     marks: Marks,
 }
 
-#[derive(Default)]
 pub(crate) struct Index {
     live: HashMap<u64, i64>,
     /// Different keys with one fingerprint: nearly always empty.
@@ -107,32 +123,80 @@ pub(crate) struct Index {
     next_generation: i64,
     /// What the open transaction added, to take back when it fails.
     added: Vec<(u64, i64)>,
+    /// Keys that make the newest generation full.
+    full_at: usize,
+}
+
+impl Default for Index {
+    fn default() -> Index {
+        Index {
+            live: HashMap::new(),
+            twins: Vec::new(),
+            sealing: None,
+            sealed: Vec::new(),
+            next_generation: 0,
+            added: Vec::new(),
+            full_at: GENERATION_KEYS_MAX,
+        }
+    }
 }
 
 impl Index {
     /// Loads the filters, and the keys of the log since the newest of them.
     pub(crate) fn load(connection: &Connection) -> Result<Index, Error> {
         let mut index = Index::default();
-        let mut marks = Marks::default();
-        let mut select = connection.prepare_cached(
-            "SELECT generation, bits, marks FROM idempotency_filters ORDER BY generation",
-        )?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let generation = row.get(0)?;
-            index.sealed.push(Filter { generation, bits: row.get(1)? });
-            index.next_generation = generation + 1;
-            marks = serde_json::from_str(row.get_ref(2)?.as_str()?)
-                .map_err(|problem| Error::corrupt("idempotency_filters", generation, problem))?;
+        let marks = index.load_sealed(connection)?.unwrap_or_default();
+        if connection.postgres().is_none() {
+            // A generation that was not sealed to its end is built again from the log. On a server
+            // another node may be at it; what a lost one wrote is true, and found twice at worst.
+            connection.execute(
+                "DELETE FROM idempotency_runs WHERE generation >= ?1",
+                [index.next_generation],
+            )?;
         }
-        // A generation that was not sealed to its end is built again from the log.
-        connection.execute(
-            "DELETE FROM idempotency_runs WHERE generation >= ?1",
-            [index.next_generation],
-        )?;
         index.load_live(connection, &marks)?;
         index.commit();
         Ok(index)
+    }
+
+    /// Loads the filters that are new; returns up to where they know the log.
+    fn load_sealed(&mut self, connection: &Connection) -> Result<Option<Marks>, Error> {
+        let mut marks = None;
+        let mut select = connection.prepare_cached(
+            "SELECT generation, bits, marks FROM idempotency_filters
+             WHERE generation >= ?1 ORDER BY generation",
+        )?;
+        let mut rows = select.query([self.next_generation])?;
+        while let Some(row) = rows.next()? {
+            let generation = row.get(0)?;
+            let known = serde_json::from_str(row.get_ref(2)?.as_str()?)
+                .map_err(|problem| Error::corrupt("idempotency_filters", generation, problem))?;
+            marks = Some(known);
+            self.sealed.push(Filter { generation, bits: row.get(1)? });
+            self.next_generation = generation + 1;
+        }
+        Ok(marks)
+    }
+
+    /// Another node has sealed a generation: what it covers is forgotten here.
+    pub(crate) fn read_on(&mut self, connection: &Connection) -> Result<(), Error> {
+        let Some(marks) = self.load_sealed(connection)? else { return Ok(()) };
+        // Whoever was slower gives up; its rows are the same, and its newest ones stay here.
+        for (print, code) in self.sealing.take().map(|sealing| sealing.rows).unwrap_or_default() {
+            self.insert(print, Worked::from_code(code));
+        }
+        self.commit();
+        self.live.retain(|_, code| !marks.cover(Worked::from_code(*code)));
+        self.twins.retain(|(_, code)| !marks.cover(Worked::from_code(*code)));
+        self.full_at = GENERATION_KEYS_MAX;
+        Ok(())
+    }
+
+    /// Another node is sealing: this one begins only if that is not done for long.
+    pub(crate) fn wait(&mut self) {
+        if self.sealing.is_none() {
+            self.full_at = self.full_at.max(self.live.len() + GENERATION_KEYS_MAX / 2);
+        }
     }
 
     fn load_live(&mut self, connection: &Connection, marks: &Marks) -> Result<(), Error> {
@@ -166,7 +230,7 @@ impl Index {
     pub(crate) fn insert(&mut self, print: u64, worked: Worked) {
         let code = worked.code();
         self.added.push((print, code));
-        if let Some(other) = self.live.insert(print, code) {
+        if let Some(other) = self.live.insert(print, code).filter(|other| *other != code) {
             self.twins.push((print, other));
         }
     }
@@ -238,7 +302,7 @@ impl Index {
 
     /// Whether the newest generation is full.
     pub(crate) fn is_full(&self) -> bool {
-        self.live.len() >= GENERATION_KEYS_MAX && self.sealing.is_none()
+        self.live.len() >= self.full_at && self.sealing.is_none()
     }
 
     pub(crate) fn is_sealing(&self) -> bool {
@@ -259,14 +323,19 @@ impl Index {
     /// last one. Returns how far it came; nothing counts before `piece_written`.
     pub(crate) fn write_piece(&self, connection: &Connection) -> Result<usize, Error> {
         let Some(sealing) = &self.sealing else { return Ok(0) };
-        let end = (sealing.written + SEALED_ROWS_PER_BATCH).min(sealing.rows.len());
-        let mut insert = connection.prepare_cached(
+        let rows = match connection.postgres() {
+            None => SEALED_ROWS_PER_BATCH,
+            Some(_) => SEALED_ROWS_PER_TURN,
+        };
+        let end = (sealing.written + rows).min(sealing.rows.len());
+        let mut insert = connection.bulk(
             "INSERT INTO idempotency_runs (generation, fingerprint, row)
              VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         )?;
         for (print, code) in &sealing.rows[sealing.written..end] {
-            insert.execute([sealing.generation, print.cast_signed(), *code])?;
+            insert.push(params![sealing.generation, print.cast_signed(), *code])?;
         }
+        insert.finish()?;
         if end == sealing.rows.len() {
             let filter = Filter::of(sealing.generation, &sealing.rows);
             let marks = serde_json::to_string(&sealing.marks).unwrap_or_default();
@@ -287,8 +356,27 @@ impl Index {
         }
         if let Some(sealing) = self.sealing.take_if(|sealing| end == sealing.rows.len()) {
             self.sealed.push(Filter::of(sealing.generation, &sealing.rows));
+            self.full_at = GENERATION_KEYS_MAX;
         }
     }
+
+    /// What the piece up to `end` is to the other nodes.
+    pub(crate) fn sealed_up_to(&self, end: usize) -> Sealed {
+        match &self.sealing {
+            Some(sealing) if end == sealing.rows.len() => Sealed::Whole,
+            _ => Sealed::Piece,
+        }
+    }
+}
+
+/// What a turn did to a generation that is being sealed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sealed {
+    #[default]
+    Nothing,
+    Piece,
+    /// Its filter is there.
+    Whole,
 }
 
 #[cfg(test)]

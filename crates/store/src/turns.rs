@@ -14,6 +14,7 @@ use domain::time::Timestamp;
 
 use crate::desk::Desk;
 use crate::error::Error;
+use crate::idempotency::Sealed;
 use crate::sql::{self, Connection, OptionalExtension, Session, params};
 use crate::writer::Times;
 
@@ -48,6 +49,8 @@ pub(crate) struct Told {
     pub(crate) ended: Vec<i64>,
     /// Money that nodes have leased and are asked to give back.
     pub(crate) recalls: Vec<Recall>,
+    /// What became of the idempotency index.
+    pub(crate) sealed: Sealed,
 }
 
 /// Whose leases are called in, by number.
@@ -75,6 +78,14 @@ impl Told {
         let mut bytes = Vec::with_capacity(16 + self.wallets.len() * 4 + self.keys.len() * 14);
         let length = |length: usize| i128::try_from(length).unwrap_or(0);
         push(&mut bytes, i128::from(self.changes));
+        push(
+            &mut bytes,
+            match self.sealed {
+                Sealed::Nothing => 0,
+                Sealed::Piece => 1,
+                Sealed::Whole => 2,
+            },
+        );
         push(&mut bytes, length(self.ended.len()));
         for node in &self.ended {
             push(&mut bytes, i128::from(*node));
@@ -110,7 +121,13 @@ impl Told {
 
     fn unpack(mut rest: &[u8]) -> Option<Told> {
         let rest = &mut rest;
-        let mut told = Told { changes: pull(rest)? != 0, ..Told::default() };
+        let changes = pull(rest)? != 0;
+        let sealed = match pull(rest)? {
+            0 => Sealed::Nothing,
+            1 => Sealed::Piece,
+            _ => Sealed::Whole,
+        };
+        let mut told = Told { changes, sealed, ..Told::default() };
         for _ in 0..pull(rest)? {
             told.ended.push(small(pull(rest)?)?);
         }
@@ -165,6 +182,12 @@ impl Turns {
             self.is_ended |= missed.iter().any(|turn| turn.told.ended.contains(&self.node));
             if missed.first().is_some_and(|turn| turn.no == self.seen + 1) {
                 desk.learn(missed.iter().map(|turn| &turn.told));
+                let sealed = |what| missed.iter().any(|turn| turn.told.sealed == what);
+                if sealed(Sealed::Whole) {
+                    desk.index.read_on(connection)?;
+                } else if sealed(Sealed::Piece) {
+                    desk.index.wait();
+                }
             } else {
                 desk.learn_all(connection)?;
             }
@@ -267,6 +290,7 @@ mod tests {
             keys in prop::collection::vec((any::<u64>(), any::<i64>()), 0..9),
             changes in any::<bool>(),
             ended in prop::collection::vec(any::<i64>(), 0..2),
+            sealed in prop::sample::select(vec![Sealed::Nothing, Sealed::Piece, Sealed::Whole]),
             recalls in prop::collection::vec(any::<(bool, i64)>(), 0..3),
         ) {
             let recall = |(of_paywall, no)| match of_paywall {
@@ -278,7 +302,7 @@ mod tests {
             let envs = envs.into_iter().map(|(env, counters)| {
                 (EnvNo::new(env), EnvTold { counters, last_at })
             });
-            let told = Told { wallets, envs: envs.collect(), keys, changes, ended, recalls };
+            let told = Told { wallets, envs: envs.collect(), keys, changes, ended, recalls, sealed };
             prop_assert_eq!(Told::unpack(&told.pack()), Some(told));
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::paywall::ExternalUser;
 use engine::Engine;
-use engine::charges::ChargeAsk;
+use engine::charges::{ChargeAsk, Charged};
 use engine::nodes::NODE_LEASE_MS;
 use engine::proxy::Admission;
 use engine::proxy::replay::Claimed;
@@ -21,7 +21,7 @@ struct Pair {
     second: House,
     followers: Vec<JoinHandle<()>>,
     /// Ends after the nodes.
-    _postgres: Postgres,
+    postgres: Postgres,
 }
 
 impl Pair {
@@ -38,7 +38,7 @@ impl Pair {
         for house in [&first, &second] {
             house.engine.keep_node().await.unwrap();
         }
-        Pair { first, second, followers, _postgres: postgres }
+        Pair { first, second, followers, postgres }
     }
 }
 
@@ -199,5 +199,61 @@ async fn two_nodes_that_move_one_test_clock_leave_it_at_the_later_time() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!((first.now(&scope), second.now(&scope)), (other, other));
     }
+    pair.first.books_balance().await;
+}
+
+/// Charges a unit under a key; the activity, and whether it had been made before.
+async fn charge(house: &House, user: &str, key: &str) -> (String, bool) {
+    let key = engine::idempotency::key_use("POST /v1/user/charge", key, key.as_bytes());
+    let ask = ChargeAsk {
+        paywall: house.paywall.clone(),
+        user: ExternalUser::parse(user).unwrap(),
+        amount: amount("0.000001"),
+        metadata: None,
+        key: Some(key),
+        cause: cause(&house.engine),
+    };
+    let charged = house.engine.charge(house.scope, ask).await.unwrap();
+    let Charged::Paid(moved) = charged else { panic!("there is money: {charged:?}") };
+    (moved.entry.id().to_string(), moved.replayed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_one_node_sealed_are_known_at_every_node_and_after_a_start() {
+    let pair = Pair::start().await;
+    pair.first.deposit("eve", "1").await;
+    let (before, _) = charge(&pair.first, "eve", "before").await;
+    for part in 0..11_u64 {
+        let fill = move |tx: &mut store::Tx<'_>| {
+            for number in 0..100_000_u64 {
+                let place = domain::place::Place::from_raw(tx.scope().env.place(1).raw());
+                let key = format!("{part}-{number}");
+                tx.remember("filled", &key, store::idempotency::Worked::Entry(place));
+            }
+            Ok::<_, engine::Error>(())
+        };
+        pair.first.engine.movement(pair.first.scope, fill).await.unwrap();
+    }
+    let mut meanwhile = Vec::new();
+    for number in 0..150 {
+        let house = if number % 3 == 0 { &pair.second } else { &pair.first };
+        meanwhile.push(charge(house, "eve", &format!("meanwhile {number}")).await.0);
+    }
+    pair.postgres.run(
+        "DO $$ BEGIN ASSERT (SELECT COUNT(*) FROM idempotency_filters) = 1, 'nobody sealed';
+         ASSERT (SELECT COUNT(*) FROM idempotency_runs) > 1000000, 'not all of it'; END $$",
+    );
+    let third = start_on(&store::Location::Server(pair.postgres.url()), 33);
+    let (scope, paywall) = (pair.first.scope, pair.first.paywall.clone());
+    let third = House { engine: third, scope, paywall, folder: tempfile::tempdir().unwrap() };
+    for house in [&pair.first, &pair.second, &third] {
+        assert_eq!(charge(house, "eve", "before").await, (before.clone(), true));
+        for (number, made) in meanwhile.iter().enumerate().step_by(50) {
+            let again = charge(house, "eve", &format!("meanwhile {number}")).await;
+            assert_eq!(again, (made.clone(), true), "{number}");
+        }
+        assert!(!charge(house, "eve", &format!("new {:p}", house)).await.1);
+    }
+    third.engine.close();
     pair.first.books_balance().await;
 }

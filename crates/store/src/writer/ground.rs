@@ -11,7 +11,8 @@ use crate::checkpointer;
 use crate::database::Database;
 use crate::desk::Desk;
 use crate::error::Error;
-use crate::sql::Connection;
+use crate::idempotency::Sealed;
+use crate::sql::{Connection, Session};
 use crate::turns::{Told, Turns};
 use crate::wal::Wal;
 
@@ -122,10 +123,13 @@ impl Ground {
     pub(super) fn keep_house(
         &mut self,
         connection: &Connection,
-        desk: &mut Desk,
+        (desk, times): (&mut Desk, &dyn Times),
         batches: u64,
     ) -> Result<(), Error> {
-        let Ground::File(wal) = self else { return Ok(()) };
+        let wal = match self {
+            Ground::File(wal) => wal,
+            Ground::Server { turns, .. } => return seal_in_turn(connection, turns, (desk, times)),
+        };
         desk.log.fold_piece(connection)?;
         if batches.is_multiple_of(LOOK_AT_LOG_EVERY) {
             keep_log(connection, wal)?;
@@ -177,6 +181,47 @@ fn keep_log(connection: &Connection, wal: &Wal) -> Result<(), Error> {
         return checkpointer::passive(connection);
     }
     wal.make_room(fill.used).map_err(unread)
+}
+
+/// As `seal_index`, for the index that nodes of a server share: a piece is a turn of its own, and
+/// the other nodes learn of it.
+fn seal_in_turn(
+    connection: &Connection,
+    turns: &mut Turns,
+    (desk, times): (&mut Desk, &dyn Times),
+) -> Result<(), Error> {
+    let Some(session) = connection.postgres() else { return Ok(()) };
+    if !desk.index.is_full() && !desk.index.is_sealing() {
+        return Ok(());
+    }
+    let sealed = seal_piece(connection, session, turns, (desk, times));
+    if sealed.is_err() {
+        connection.forget_later();
+        if connection.is_usable() {
+            connection.execute_batch("ROLLBACK")?;
+        }
+    }
+    desk.index.piece_written(sealed?);
+    Ok(())
+}
+
+/// Returns how far the sealing generation is written now.
+fn seal_piece(
+    connection: &Connection,
+    session: &Session,
+    turns: &mut Turns,
+    (desk, times): (&mut Desk, &dyn Times),
+) -> Result<usize, Error> {
+    turns.begin(connection, session, (desk, times))?;
+    // What others did since may have left nothing to do.
+    if desk.index.is_full() {
+        let marks = desk.marks(connection)?;
+        desk.index.seal(marks);
+    }
+    let written = desk.index.write_piece(connection)?;
+    let sealed = if written > 0 { desk.index.sealed_up_to(written) } else { Sealed::Nothing };
+    turns.commit(connection, session, &Told { sealed, ..Told::default() })?;
+    Ok(written)
 }
 
 fn seal_index(connection: &Connection, desk: &mut Desk) -> Result<(), Error> {

@@ -207,7 +207,8 @@ impl Thread {
     fn keep_house(&mut self) {
         self.desk.trim();
         self.batches += 1;
-        if let Err(error) = self.ground.keep_house(&self.connection, &mut self.desk, self.batches) {
+        let memory = (&mut self.desk, &*self.times);
+        if let Err(error) = self.ground.keep_house(&self.connection, memory, self.batches) {
             tracing::warn!(%error, "some house-keeping waits for the next batch");
         }
     }
