@@ -53,7 +53,7 @@ impl Engine {
         filter: Filter,
         (before, limit): (Option<Place>, u32),
     ) -> Result<Vec<ActivityRow>, Error> {
-        self.read(move |read| {
+        self.read_aside(move |read| {
             let names = (paywall.no, paywall.paywall.id);
             let page = store::activities::page(read, &scope, names, &filter, (before, limit))?;
             let mut versions = Versions::default();
@@ -69,7 +69,7 @@ impl Engine {
         paywall: Arc<Stored>,
         id: TransactionId,
     ) -> Result<Explained, Error> {
-        self.read(move |read| explain(read, &scope, &paywall, id)).await
+        self.read_aside(move |read| explain(read, &scope, &paywall, id)).await
     }
 }
 

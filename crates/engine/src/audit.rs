@@ -47,7 +47,7 @@ impl Engine {
         wanted: Wanted,
         limit: u32,
     ) -> Result<(Vec<AuditRow>, Option<i64>), Error> {
-        self.read(move |read| {
+        self.read_aside(move |read| {
             let mut rows = store::audit::page(read, &scope, &wanted, limit + 1)?;
             let kept = usize::try_from(limit).unwrap_or(usize::MAX);
             let more = rows.len() > kept;
@@ -59,7 +59,7 @@ impl Engine {
     }
 
     pub async fn audit_row(&self, scope: Scope, id: AuditId) -> Result<AuditRow, Error> {
-        self.read(move |read| {
+        self.read_aside(move |read| {
             store::audit::find(read, &scope, id)?.ok_or_else(|| Error::not_found("activity"))
         })
         .await

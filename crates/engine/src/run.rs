@@ -168,6 +168,18 @@ impl Engine {
         done.unwrap_or(Err(Error::Store(store::Error::Unavailable)))
     }
 
+    /// As `read`, for lists and reports, that may come from a replica: it has what this node has
+    /// committed or learned of others. What decides a change reads the database itself.
+    pub async fn read_aside<T: Send + 'static>(
+        &self,
+        work: impl Fn(Read<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let database = self.database.clone();
+        let done = tokio::task::spawn_blocking(move || database.read_aside(work)).await;
+        self.durable().await;
+        done.unwrap_or(Err(Error::Store(store::Error::Unavailable)))
+    }
+
     /// Waits until everything that could be read before is on disk: no answer tells of what a power
     /// cut could take back.
     pub async fn durable(&self) {

@@ -73,7 +73,7 @@ impl Engine {
             }
             Ok(summary)
         };
-        self.read(work).await
+        self.read_aside(work).await
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     pub database: Location,
+    /// A hot standby of it, for lists and reports.
+    pub database_read: Option<String>,
     /// Base of the links that are handed out, without a slash at its end.
     pub public_url: String,
     pub api_key: Option<String>,
@@ -250,6 +252,7 @@ impl Texts {
         let terminal = std::io::stderr().is_terminal();
         Ok(Config {
             database: parse::database("database_url", self.get("database_url"), &data_dir)?,
+            database_read: parse::replica("database_read_url", self.get("database_read_url"))?,
             public_url: public.transpose()?.unwrap_or_else(|| format!("http://{listen}")),
             listen,
             data_dir,

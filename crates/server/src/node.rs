@@ -75,7 +75,10 @@ impl Node {
 
     fn on(config: &Config, listener: TcpListener, migrate: bool) -> Result<Node, NodeError> {
         let lock = take_lock(config)?;
-        let database = open_database(config, migrate)?;
+        let mut database = open_database(config, migrate)?;
+        if let Some(url) = &config.database_read {
+            database = database.with_replica(url)?;
+        }
         let seal = match &config.encryption_key {
             Some(text) => Seal::parse(text)?,
             None => Seal::none(),

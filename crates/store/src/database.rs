@@ -14,9 +14,11 @@ use crate::sql::Connection;
 
 pub(crate) mod file;
 mod remote;
+mod replica;
 
 use file::File;
 use remote::Server;
+use replica::Replica;
 
 const READERS_IDLE_MAX: usize = 16;
 /// Connections that one node reads a server with, beside its writer's: PostgreSQL has 100 as it is
@@ -30,6 +32,7 @@ pub struct Database {
     home: Home,
     pub(crate) overlay: Arc<Overlay>,
     idle: Arc<Mutex<Vec<Connection>>>,
+    replica: Option<Arc<Replica>>,
     reading: Arc<Reading>,
 }
 
@@ -82,7 +85,13 @@ impl Database {
             Home::File(_) => Overlay::default(),
             Home::Server(_) => Overlay::of_rows(),
         };
-        Database { home, overlay: Arc::new(overlay), idle: Arc::default(), reading: Arc::default() }
+        Database {
+            home,
+            overlay: Arc::new(overlay),
+            idle: Arc::default(),
+            replica: None,
+            reading: Arc::default(),
+        }
     }
 
     /// Opens the database, and makes a file that is not there. `apply` brings it to this release's
@@ -101,6 +110,15 @@ impl Database {
 
     fn open_any(location: &Location, apply: bool) -> Result<Database, Error> {
         Database::at(Home::of(location)?).migrated(apply)
+    }
+
+    /// Lets `read_aside` read from a hot standby of this server.
+    pub fn with_replica(mut self, url: &str) -> Result<Database, Error> {
+        if !self.is_shared() {
+            return Err(Error::Open("only a server's database has a replica to read".into()));
+        }
+        self.replica = Some(Arc::new(Replica::new(url)?));
+        Ok(self)
     }
 
     fn migrated(self, apply: bool) -> Result<Database, Error> {
@@ -207,6 +225,35 @@ impl Database {
             idle.push(connection);
         }
         done
+    }
+
+    /// As `read`, from the replica where there is one that has everything which this node knows of.
+    pub fn read_aside<T, E: From<Error>>(
+        &self,
+        work: impl Fn(Read<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if let Some(replica) = &self.replica
+            && let Some(connection) = replica.caught_up()
+        {
+            let done = work(Read { connection: &connection, overlay: &self.overlay });
+            let failed = replica.end(connection);
+            if done.is_ok() || !failed {
+                return done;
+            }
+        }
+        self.read(work)
+    }
+
+    /// This node knows of the changes up to this turn, and never reads older ones aside.
+    pub(crate) fn knows(&self, turn: i64) {
+        if let Some(replica) = &self.replica {
+            replica.knows(turn);
+        }
+    }
+
+    /// As `knows`, of what was read here.
+    pub fn knows_news(&self, news: &crate::nodes::News) {
+        self.knows(news.turn);
     }
 
     fn idle_reader(&self) -> Option<Connection> {

@@ -169,6 +169,11 @@ impl Turns {
         Ok(Turns { node, seen: take(session)?, is_ended: false })
     }
 
+    /// The last turn that this node knows.
+    pub(crate) fn seen(&self) -> i64 {
+        self.seen
+    }
+
     /// Waits for the turn and begins its transaction; brings the memory up to those between.
     pub(crate) fn begin(
         &mut self,

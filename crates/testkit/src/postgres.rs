@@ -35,21 +35,37 @@ impl Postgres {
 
     /// `settings` makes what the server needs, and the words of its command line that say so.
     fn prepared(settings: impl FnOnce(&Postgres) -> String) -> Postgres {
-        let programs = FOLDERS.iter().map(PathBuf::from).find(|it| it.join("initdb").exists());
-        let programs =
-            programs.unwrap_or_else(|| panic!("PostgreSQL is missing: apt-get install postgresql"));
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let folder = tempfile::tempdir().unwrap();
-        let mut server = Postgres { folder, programs, port, settings: String::new() };
-        if is_root() {
-            run(Command::new("chown").arg("postgres").arg(server.folder.path()));
-        }
+        let mut server = Postgres::unborn();
         run(server
             .program("initdb")
             .args(["-A", "trust", "-U", "farebox", "-D"])
             .arg(server.data()));
         server.settings = settings(&server);
         server.begin();
+        server
+    }
+
+    /// A hot standby that follows this server.
+    pub fn standby(&self) -> Postgres {
+        let standby = Postgres::unborn();
+        let mut copy = standby.program("pg_basebackup");
+        copy.args(["-R", "-X", "stream", "-c", "fast", "-d", &self.url(), "-D"]);
+        run(copy.arg(standby.data()));
+        standby.begin();
+        standby
+    }
+
+    /// A folder and a port, without data.
+    fn unborn() -> Postgres {
+        let programs = FOLDERS.iter().map(PathBuf::from).find(|it| it.join("initdb").exists());
+        let programs =
+            programs.unwrap_or_else(|| panic!("PostgreSQL is missing: apt-get install postgresql"));
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let folder = tempfile::tempdir().unwrap();
+        let server = Postgres { folder, programs, port, settings: String::new() };
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(server.folder.path()));
+        }
         server
     }
 

@@ -17,6 +17,9 @@ pub struct Flags {
     /// Database, as sqlite://PATH or postgres://…
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
+    /// Hot standby of the database, for lists and reports
+    #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
+    database_read_url: Option<String>,
     /// Base of the links that are handed out; where client verbs find the server
     #[arg(long, visible_alias = "url", global = true, value_name = "URL")]
     public_url: Option<String>,
@@ -56,6 +59,7 @@ impl Flags {
             ("listen", &self.listen),
             ("data_dir", &self.data_dir),
             ("database_url", &self.database_url),
+            ("database_read_url", &self.database_read_url),
             ("public_url", &self.public_url),
             ("allow_private_targets", &self.allow_private_targets),
             ("webhook_deny_targets", &self.webhook_deny_targets),

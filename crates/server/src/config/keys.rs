@@ -23,6 +23,7 @@ pub const KEYS: &[Key] = &[
     plain("listen", "FAREBOX_LISTEN", Some("127.0.0.1:7070")),
     plain("data_dir", "FAREBOX_DATA_DIR", Some("./farebox-data")),
     plain("database_url", "FAREBOX_DATABASE_URL", None),
+    plain("database_read_url", "FAREBOX_DATABASE_READ_URL", None),
     plain("public_url", "FAREBOX_PUBLIC_URL", None),
     secret("api_key", "FAREBOX_API_KEY"),
     secret("encryption_key", "FAREBOX_ENCRYPTION_KEY"),

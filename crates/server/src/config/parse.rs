@@ -50,6 +50,15 @@ pub fn database(key: &str, text: Option<&str>, data_dir: &Path) -> Result<Locati
     }
 }
 
+/// The URL of a server that is only read.
+pub fn replica(key: &str, text: Option<&str>) -> Result<Option<String>, ConfigError> {
+    let Some(text) = text else { return Ok(None) };
+    match database(key, Some(text), Path::new(".")) {
+        Ok(Location::Server(url)) => Ok(Some(url)),
+        _ => Err(bad(key, text, "postgres:// and a standby of the database's server")),
+    }
+}
+
 pub fn in_flight(key: &str, text: &str) -> Result<usize, ConfigError> {
     let number = text.parse().ok().filter(|number| (1..=4_096).contains(number));
     number.ok_or_else(|| bad(key, text, "a number from 1 to 4096"))

@@ -80,7 +80,7 @@ async fn search(app: App, call: Call) -> Result<Answer, Error> {
     let (scope, now) = (call.scope, app.engine.now(&call.scope));
     let asked = (list.page.clone(), list.expand.clone());
     let find = move |read: Read<'_>| {
-        let (page, expand) = asked;
+        let (page, expand) = asked.clone();
         let (found, total) = store::alerts::page(read, &scope, &page)?;
         let list = List { page, expand };
         let show = |logged: &Logged| -> Result<Value, Error> {
@@ -94,7 +94,7 @@ async fn search(app: App, call: Call) -> Result<Answer, Error> {
         let items: Result<Vec<Value>, Error> = found.iter().map(show).collect();
         Ok((items?, total))
     };
-    let (items, total) = app.engine.read(find).await?;
+    let (items, total) = app.engine.read_aside(find).await?;
     Ok(list.answer(&items, total).ignoring(&fields.unknown()))
 }
 

@@ -184,7 +184,7 @@ async fn page(app: &App, scope: Scope, mut fields: Fields) -> Result<Answer, Err
     let list = GRAMMAR.read(&mut fields)?;
     let page = list.page.clone();
     let (found, total) =
-        app.engine.read(move |read| Ok(store::customers::page(read, &scope, &page)?)).await?;
+        app.engine.read_aside(move |read| Ok(store::customers::page(read, &scope, &page)?)).await?;
     let items: Vec<Value> = found.iter().map(|stored| shown(&scope, stored)).collect();
     Ok(list.answer(&items, total).ignoring(&fields.unknown()))
 }

@@ -97,7 +97,7 @@ async fn page(
     let now = app.engine.now(&scope);
     let asked = (list.page.clone(), list.expand.clone());
     let find = move |read: Read<'_>| {
-        let (page, expand) = asked;
+        let (page, expand) = asked.clone();
         let wallets = numbers(read, &scope, &within)?;
         let (found, total) = transactions::page(read, &scope, wallets.as_deref(), &page)?;
         let list = List { page, expand };
@@ -107,7 +107,7 @@ async fn page(
             found.iter().map(|listed| shows.item(&list, listed)).collect();
         Ok((items?, total))
     };
-    let (items, total) = app.engine.read(find).await?;
+    let (items, total) = app.engine.read_aside(find).await?;
     Ok(list.answer(&items, total).ignoring(&fields.unknown()))
 }
 

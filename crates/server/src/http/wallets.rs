@@ -181,7 +181,7 @@ async fn page(app: &App, scope: Scope, mut fields: Fields) -> Result<Answer, Err
         let (numbers, total) = store::wallets::page(read, &scope, &page)?;
         Ok((all(read, &scope, &numbers, now)?, total))
     };
-    let (found, total) = app.engine.read(find).await?;
+    let (found, total) = app.engine.read_aside(find).await?;
     let extras = extras(&list.expand, false);
     let items: Vec<Value> =
         found.iter().map(|shown| views::wallet(&scope, shown, extras)).collect();

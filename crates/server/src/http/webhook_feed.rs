@@ -143,7 +143,7 @@ async fn waited(app: &App, call: &Call, mut query: Query, wait_s: u64) -> Result
 
 pub async fn read_page(app: &App, call: &Call, query: Query) -> Result<Page, Error> {
     let scope = call.scope;
-    app.engine.read(move |read| feed::page(read, &scope, &query)).await
+    app.engine.read_aside(move |read| feed::page(read, &scope, &query)).await
 }
 
 fn environment_page(page: &Page) -> Answer {

@@ -46,7 +46,7 @@ async fn show(visit: Visit) -> Result<Shown, Error> {
     let (wallets, uses) = visit
         .app
         .engine
-        .read(move |read| {
+        .read_aside(move |read| {
             let numbers = store::wallets::numbers_of_customer(read, &scope, no)?;
             let wallets: Result<Vec<Wallet>, Error> =
                 numbers.iter().map(|no| shown::read(read, &scope, *no, now)).collect();

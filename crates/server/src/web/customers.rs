@@ -55,7 +55,7 @@ async fn list(visit: Visit) -> Result<Shown, Error> {
     let mut rows: Vec<Row> = visit
         .app
         .engine
-        .read(move |read| {
+        .read_aside(move |read| {
             let found = if words.is_empty() {
                 store::customer_words::newest(read, &scope, below, PAGE_MAX + 1)?
             } else {

@@ -72,7 +72,8 @@ async fn entry(visit: Visit) -> Result<Shown, Error> {
     let wallet: WalletId = visit.path("id", "wallet")?;
     let id: TransactionId = visit.path("entry", "transaction")?;
     let scope = visit.scope();
-    let found = visit.app.engine.read(move |read| explain(read, &scope, (wallet, id))).await?;
+    let found =
+        visit.app.engine.read_aside(move |read| explain(read, &scope, (wallet, id))).await?;
     let entry = &found.entry;
     let body = html! {
         div.grid {

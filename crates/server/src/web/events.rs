@@ -39,12 +39,12 @@ async fn list(visit: Visit) -> Result<Shown, Error> {
     let (page, upto) = visit
         .app
         .engine
-        .read(move |read| {
+        .read_aside(move |read| {
             let head = store::events::head(read, &scope)?;
             let upto = before.unwrap_or(head + 1).min(head + 1);
             let after = upto.saturating_sub(window + 1);
             let limit = usize::try_from(window).unwrap_or(50);
-            let query = Query { after, limit, types, subject: wanted, ..Query::default() };
+            let query = Query { after, limit, types, subject: wanted.clone(), ..Query::default() };
             Ok((feed::page(read, &scope, &query)?, upto))
         })
         .await?;

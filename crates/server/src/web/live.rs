@@ -84,7 +84,7 @@ async fn find(visit: Visit) -> Result<Shown, Error> {
     let found = visit
         .app
         .engine
-        .read(move |read| Ok(store::customer_words::search(read, &scope, &asked, FOUND_MAX)?))
+        .read_aside(move |read| Ok(store::customer_words::search(read, &scope, &asked, FOUND_MAX)?))
         .await?;
     let mut rows: Vec<Value> = found
         .iter()

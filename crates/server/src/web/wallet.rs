@@ -121,7 +121,8 @@ async fn show(visit: Visit) -> Result<Shown, Error> {
     let kind = filter.kind.clone();
     let scope = visit.scope();
     let now = visit.app.engine.now(&scope);
-    let found = visit.app.engine.read(move |read| load(read, &scope, (id, now), &filter)).await?;
+    let found =
+        visit.app.engine.read_aside(move |read| load(read, &scope, (id, now), &filter)).await?;
     let wallet = &found.standing.wallet;
     let body = html! {
         @if found.stopped {

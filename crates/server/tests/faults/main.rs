@@ -17,6 +17,7 @@ mod nodes;
 mod passing;
 #[path = "../process/mod.rs"]
 mod process;
+mod replica;
 mod secrets;
 mod shim;
 mod stop;

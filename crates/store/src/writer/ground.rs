@@ -72,8 +72,10 @@ impl Ground {
         memory: (&mut Desk, &dyn Times),
     ) -> Result<(), Error> {
         match (self, connection.postgres()) {
-            (Ground::Server { turns, .. }, Some(session)) => {
-                turns.begin(connection, session, memory)
+            (Ground::Server { turns, database, .. }, Some(session)) => {
+                turns.begin(connection, session, memory)?;
+                database.knows(turns.seen());
+                Ok(())
             }
             _ => Ok(connection.execute("BEGIN IMMEDIATE", []).map(|_| ())?),
         }
@@ -81,8 +83,10 @@ impl Ground {
 
     pub(super) fn commit(&mut self, connection: &Connection, told: &Told) -> Result<(), Error> {
         match (self, connection.postgres()) {
-            (Ground::Server { turns, .. }, Some(session)) => {
-                turns.commit(connection, session, told)
+            (Ground::Server { turns, database, .. }, Some(session)) => {
+                turns.commit(connection, session, told)?;
+                database.knows(turns.seen());
+                Ok(())
             }
             _ => Ok(connection.execute("COMMIT", []).map(|_| ())?),
         }
@@ -100,6 +104,7 @@ impl Ground {
         for tried in 1.. {
             match reconnected(database, turns, committing) {
                 Ok((fresh, mended)) => {
+                    database.knows(turns.seen());
                     *connection = fresh;
                     away.store(false, Ordering::Release);
                     return Ok(mended);
