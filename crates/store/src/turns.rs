@@ -298,9 +298,8 @@ mod tests {
             sealed in prop::sample::select(vec![Sealed::Nothing, Sealed::Piece, Sealed::Whole]),
             recalls in prop::collection::vec(any::<(bool, i64)>(), 0..3),
         ) {
-            let recall = |(of_paywall, no)| match of_paywall {
-                true => Recall::Paywall(no),
-                false => Recall::Wallet(no),
+            let recall = |(of_paywall, no)| {
+                if of_paywall { Recall::Paywall(no) } else { Recall::Wallet(no) }
             };
             let recalls = recalls.into_iter().map(recall).collect();
             let last_at = Timestamp::from_millis(7);

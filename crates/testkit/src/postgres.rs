@@ -46,6 +46,8 @@ impl Postgres {
     }
 
     /// A hot standby that follows this server.
+    /// A hot standby that follows this server.
+    #[must_use]
     pub fn standby(&self) -> Postgres {
         let standby = Postgres::unborn();
         let mut copy = standby.program("pg_basebackup");
