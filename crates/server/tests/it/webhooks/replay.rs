@@ -321,6 +321,8 @@ async fn a_replay_of_thousands_goes_on_after_a_crash_and_sends_each_in_order() {
     let at = "127.0.0.1:0".parse().unwrap();
     let sink = Sink::start(at, SinkSettings::default()).await.unwrap();
     let first = open();
+    // On a server the next node waits until this one's lease has ended.
+    first.keep_node().await.unwrap();
     let scope = first.ensure_tenant("Crash").await.unwrap();
     happen(&first, scope, 30, 100).await;
     let body = json!({ "types": ["customer.updated"] });
@@ -354,6 +356,7 @@ async fn a_replay_of_thousands_goes_on_after_a_crash_and_sends_each_in_order() {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while state().finished_at.is_none() {
         assert!(tokio::time::Instant::now() < deadline, "{:?}", state());
+        second.keep_node().await.unwrap();
         second.run_replays().await.unwrap();
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

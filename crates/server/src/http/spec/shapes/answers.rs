@@ -269,7 +269,8 @@ pub const ALL: &[(&str, &str)] = &[
          state_reason!:text? state_changed_at!:time ordering! on_exhausted! \
          retry_schedule!:int[]? timeout_seconds!:int custom_headers!:map \
          bearer_token_suffix!:text? secret_suffix!:text? secrets!:EndpointSecret[] api_version! \
-         send_traceparent!:flag payload_mode! signatures!:text[] public_key!:text? failures_in_a_row!:int first_failure_at!:time? \
+         send_traceparent!:flag payload_mode! signatures!:text[] public_key!:text? \
+         failures_in_a_row!:int first_failure_at!:time? \
          last_attempt_at!:time? last_success_at!:time? created_at!:time updated_at!:time \
          created_by! secret",
     ),
