@@ -23,7 +23,7 @@ const CHARGES: usize = 1_500;
 const DELIVERED_WITHIN: Duration = Duration::from_secs(40);
 
 /// Tables that say how processes run; a copy makes them anew.
-const OF_PROCESSES: [&str; 5] = ["meta", "writer_turn", "turns", "nodes", "account_log"];
+const OF_PROCESSES: [&str; 6] = ["meta", "writer_turn", "turns", "nodes", "account_log", "claims"];
 
 fn command(from: &str, to: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_farebox"));
