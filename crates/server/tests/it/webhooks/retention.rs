@@ -21,6 +21,7 @@ async fn purge(app: &TestApp) -> usize {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told once")]
 async fn old_events_are_gone_with_their_deliveries_and_the_rest_stays_whole() {
     let stage = stage().await;
     let endpoint = stage.endpoint("/ok", &["*"], json!({})).await;

@@ -8,7 +8,7 @@ use super::*;
 const DAY_S: i64 = 86_400;
 
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("{name} of {value}"))
+    value[name].as_str().unwrap_or_else(|| unreachable!("{name} of {value}"))
 }
 
 fn signed(one: &Received) -> (Signed<'_>, i64) {
