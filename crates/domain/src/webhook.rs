@@ -62,4 +62,5 @@ pub mod replay;
 pub mod rotation;
 pub mod schedule;
 pub mod signature;
+pub mod stats;
 pub mod target;

@@ -125,8 +125,8 @@ fn send_again(tx: &mut Tx<'_>, mut delivery: Delivery) -> Result<Delivery, Error
 }
 
 fn hand_over(tx: &mut Tx<'_>, delivery: &Delivery) {
-    let Delivery { receiver, place, .. } = *delivery;
-    tx.hand_over(Handover { receiver, place, fresh: false });
+    let Delivery { receiver, place, class, .. } = *delivery;
+    tx.hand_over(Handover { receiver, place, class, fresh: false, probe: false });
 }
 
 /// Gives a delivery up; its order key goes on.
@@ -271,6 +271,7 @@ fn blank(
         state: DeliveryState::Leased,
         step: 0,
         attempts: 0,
+        probes: 0,
         next_at: at,
         body: None,
         last_code: None,

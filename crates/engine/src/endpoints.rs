@@ -8,8 +8,9 @@ use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
 use domain::webhook::receiver::{
-    EventNaming, OnExhausted, PayloadFormat, PayloadMode, RECEIVERS_MAX, ReceiverKind, SecretKind,
-    State, StateReason, TIMEOUT_MS_DEFAULT, cut_description,
+    EventNaming, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, OnExhausted, PayloadFormat, PayloadMode,
+    RECEIVERS_MAX, RPS_MAX, ReceiverKind, SecretKind, State, StateReason, TIMEOUT_MS_DEFAULT,
+    cut_description,
 };
 use domain::webhook::replay::Selection;
 use domain::webhook::schedule::Schedule;
@@ -61,6 +62,11 @@ pub fn read(body: &Value) -> Result<Edit, Error> {
         send_traceparent: field(body, "send_traceparent")?,
         payload_mode: field(body, "payload_mode")?,
         signatures: signatures(body)?,
+        max_in_flight: bounded(body, "max_in_flight", IN_FLIGHT_MAX)?,
+        max_rps: match body.get("max_rps") {
+            Some(Value::Null) => Some(None),
+            _ => bounded(body, "max_rps", RPS_MAX)?.map(Some),
+        },
         version: field(body, "version")?,
         ..Edit::default()
     })
@@ -68,11 +74,7 @@ pub fn read(body: &Value) -> Result<Edit, Error> {
 
 /// Options of the next stage are refused unless they ask for what is so already.
 fn not_yet(body: &Value) -> Result<(), Error> {
-    let table = [
-        ("channels", Value::Array(Vec::new())),
-        ("max_in_flight", Value::from(8)),
-        ("max_rps", Value::Null),
-    ];
+    let table = [("channels", Value::Array(Vec::new()))];
     match table.iter().find(|(name, now)| body.get(name).is_some_and(|asked| asked != now)) {
         Some((name, _)) => Err(later(name)),
         None => Ok(()),
@@ -90,6 +92,15 @@ fn signatures(body: &Value) -> Result<Option<Vec<SecretKind>>, Error> {
         return Err(Error::invalid("signatures", message));
     }
     Ok(Some(kept))
+}
+
+/// A whole number of at least 1.
+fn bounded(body: &Value, name: &str, most: u32) -> Result<Option<u32>, Error> {
+    let number: Option<u32> = field(body, name)?;
+    if number.is_some_and(|number| !(1..=most).contains(&number)) {
+        return Err(Error::invalid(name, format!("{name} must be 1 to {most}")));
+    }
+    Ok(number)
 }
 
 fn metadata(body: &Value) -> Result<Option<BTreeMap<String, String>>, Error> {
@@ -151,6 +162,8 @@ pub(crate) fn blank(kind: ReceiverKind, at: Timestamp) -> Stored {
             api_version: API_VERSION.to_owned(),
             send_traceparent: false,
             signatures: vec![SecretKind::V1],
+            max_in_flight: IN_FLIGHT_DEFAULT,
+            max_rps: None,
         },
         sealed: Vec::new(),
         health: Health::default(),

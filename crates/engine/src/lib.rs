@@ -36,6 +36,7 @@ pub mod prices;
 pub mod providers;
 pub mod proxy;
 pub mod random;
+pub(crate) mod receiver_health;
 pub mod receiver_secrets;
 pub mod receivers;
 pub mod refunds;
@@ -56,6 +57,7 @@ pub mod user_states;
 pub mod users;
 pub mod verify;
 pub mod wallets;
+pub mod webhook_stats;
 
 pub use error::{Class, Error, Fault};
 pub use run::{Engine, Settings};

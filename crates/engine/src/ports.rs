@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use domain::webhook::receiver::Timing;
 use domain::webhook::schedule::Outcome;
 
 /// Sends deliveries.
@@ -39,4 +40,5 @@ pub struct Attempt {
     pub error: Option<String>,
     /// A reused connection had been closed before anything was written, and a new one was opened.
     pub reconnected: bool,
+    pub timing: Timing,
 }

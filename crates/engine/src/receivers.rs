@@ -25,8 +25,8 @@ use store::replays::Replay;
 use store::{Read, Tx, deliveries};
 
 use crate::error::{Class, Error, Fault};
-use crate::operational;
 use crate::run::Engine;
+use crate::{operational, receiver_health};
 
 /// What is sealed of a receiver.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +67,9 @@ pub struct Edit {
     pub api_version: Option<String>,
     pub send_traceparent: Option<bool>,
     pub payload_mode: Option<PayloadMode>,
+    pub max_in_flight: Option<u32>,
+    /// An inner nothing takes the bound away.
+    pub max_rps: Option<Option<u32>>,
     pub payload_format: Option<PayloadFormat>,
     pub signatures: Option<Vec<SecretKind>>,
     pub event_naming: Option<EventNaming>,
@@ -191,6 +194,8 @@ pub fn apply(edit: &Edit, stored: &mut Stored, private: &mut Private) -> Result<
     put(&mut config.api_version, edit.api_version.as_ref());
     put(&mut config.send_traceparent, edit.send_traceparent.as_ref());
     put(&mut config.payload_mode, edit.payload_mode.as_ref());
+    put(&mut config.max_in_flight, edit.max_in_flight.as_ref());
+    put(&mut config.max_rps, edit.max_rps.as_ref());
     put(&mut config.payload_format, edit.payload_format.as_ref());
     put(&mut config.signatures, edit.signatures.as_ref());
     put(&mut config.event_naming, edit.event_naming.as_ref());
@@ -349,6 +354,9 @@ fn turn(
     stored.updated_at = now;
     receivers::set(tx.write()?, &scope, &stored)?;
     tx.receivers_changed()?;
+    if to == State::Enabled {
+        receiver_health::forgive(tx, &mut stored)?;
+    }
     let moved = if to != State::Enabled {
         deliveries::park(tx.write()?, &scope, stored.no, to == State::Deleted)?
     } else if stored.kind == ReceiverKind::Endpoint {
@@ -456,7 +464,12 @@ impl Engine {
             let cause = cause.clone();
             let written = self.change(scope, move |tx| write(tx, &cause, of, &after)).await?;
             match written {
-                Some(stored) => return Ok(Receiver { stored, private, ..seen }),
+                Some(stored) => {
+                    if let Some(sends) = self.sends.read().as_ref() {
+                        sends.receiver_changed(stored.no);
+                    }
+                    return Ok(Receiver { stored, private, ..seen });
+                }
                 None if round == ROUNDS => break,
                 None => {}
             }
@@ -481,12 +494,25 @@ fn write(
     after.updated_at = tx.now();
     receivers::set(tx.write()?, &scope, &after)?;
     tx.receivers_changed()?;
+    after.health = before.health.clone();
+    if after.config.url != before.config.url {
+        receiver_health::forgive(tx, &mut after)?;
+    }
+    if halts(&before) && !halts(&after) {
+        deliveries::release(tx.write()?, &scope, after.no)?;
+    }
     audit(tx, cause, "updated", (Some(&before), &after))?;
     let previous = json!({ "previous_attributes": operational::previous(&before, &after) });
     let kind = EventType::WEBHOOK_ENDPOINT_UPDATED;
     operational::tell_of_endpoint(tx, cause, kind, (&after, previous))?;
     crate::subscriptions::tell_updated(tx, cause, &after)?;
     Ok(Some(after))
+}
+
+/// Whether an exhausted delivery stops its order key.
+fn halts(stored: &Stored) -> bool {
+    let config = &stored.config;
+    config.on_exhausted == OnExhausted::Halt && config.ordering == Ordering::Subject
 }
 
 fn stale() -> Error {

@@ -3,10 +3,12 @@
 //! It only moves forward. A move runs everything that falls due on the way, each at its own
 //! instant, and answers when nothing is left before the new now.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use domain::place::ReceiverNo;
 use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
 use serde_json::json;
@@ -16,14 +18,21 @@ use crate::audit;
 use crate::clock::TestClock;
 use crate::error::Error;
 use crate::run::Engine;
+use crate::steps::deliver::Figures;
 
 /// Furthest that one move may go.
 pub const MOVE_MS_MAX: i64 = 10 * 366 * domain::time::DAY_MS;
 
 type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
 
+type Looking<'a> = Pin<Box<dyn Future<Output = BTreeMap<ReceiverNo, Figures>> + Send + 'a>>;
+
 /// Deliveries, for a clock that moves. Set once by whoever sends them in this process.
 pub trait Sends: Send + Sync {
+    /// A receiver has other bounds than before.
+    fn receiver_changed(&self, receiver: ReceiverNo);
+    /// How the lanes of these receivers stand.
+    fn figures(&self, receivers: Vec<ReceiverNo>) -> Looking<'_>;
     /// When the environment's next attempt is due, by its own clock.
     fn next_attempt(&self, scope: &Scope) -> Result<Option<Timestamp>, Error>;
     /// Sends what is due now and returns when each attempt is recorded.
@@ -49,6 +58,15 @@ impl Engine {
     /// Whether this process sends webhooks.
     pub(crate) fn is_sending(&self) -> bool {
         self.sends.read().is_some()
+    }
+
+    /// How this process sends to these receivers, where it does.
+    pub async fn lane_figures(&self, receivers: Vec<ReceiverNo>) -> BTreeMap<ReceiverNo, Figures> {
+        let sends = self.sends.read().clone();
+        match sends {
+            Some(sends) if !receivers.is_empty() => sends.figures(receivers).await,
+            _ => BTreeMap::new(),
+        }
     }
 
     pub fn clock_standing(&self, scope: &Scope) -> Result<Standing, Error> {

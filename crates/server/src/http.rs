@@ -50,6 +50,7 @@ pub mod webhook_deliveries;
 pub mod webhook_endpoints;
 pub mod webhook_feed;
 pub mod webhook_replays;
+pub mod webhook_stats;
 pub mod webhook_stream;
 pub mod webhook_subscriptions;
 pub mod webhook_types;
@@ -74,6 +75,7 @@ pub fn routes() -> route::Routes {
         .merge(webhook_replays::routes())
         .merge(webhook_feed::routes())
         .merge(webhook_types::routes())
+        .merge(webhook_stats::routes())
         .merge(health::routes())
         .merge(docs::routes())
         .merge(crate::proxy::routes())

@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod tasks;
 mod unready;
 pub mod web;
+pub mod webhook_metrics;
 pub mod workers;
 
 /// The commit that this was built from, where the build says it.

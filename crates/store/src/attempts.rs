@@ -4,7 +4,7 @@ use crate::sql::{Row, params};
 use domain::place::{Place, ReceiverNo};
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use domain::webhook::receiver::Trigger;
+use domain::webhook::receiver::{Timing, Trigger};
 use domain::webhook::schedule::Outcome;
 
 use crate::database::Read;
@@ -29,6 +29,7 @@ pub struct AttemptRow {
     pub reconnected: bool,
     /// First bytes of the answer's body.
     pub snippet: Vec<u8>,
+    pub timing: Timing,
 }
 
 pub fn insert(
@@ -40,8 +41,10 @@ pub fn insert(
         .connection
         .prepare_cached(
             "INSERT INTO attempts (receiver, place, number, trigger, started_at, sent_at,
-                duration_ms, code, result, error, retry_after_s, address, reconnected, snippet)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                duration_ms, code, result, error, retry_after_s, address, reconnected, snippet,
+                dns_ms, connect_ms, tls_ms, first_byte_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                ?18)",
         )?
         .execute(params![
             receiver.0,
@@ -58,6 +61,10 @@ pub fn insert(
             row.address,
             row.reconnected,
             row.snippet,
+            row.timing.dns_ms,
+            row.timing.connect_ms,
+            row.timing.tls_ms,
+            row.timing.first_byte_ms,
         ])?;
     Ok(())
 }
@@ -70,7 +77,8 @@ pub fn of_delivery(
 ) -> Result<Vec<AttemptRow>, Error> {
     let mut select = read.connection.prepare_cached(
         "SELECT a.number, a.trigger, a.started_at, a.sent_at, a.duration_ms, a.code, a.result,
-            a.error, a.retry_after_s, a.address, a.reconnected, a.snippet
+            a.error, a.retry_after_s, a.address, a.reconnected, a.snippet, a.dns_ms, a.connect_ms,
+            a.tls_ms, a.first_byte_ms
          FROM attempts a JOIN deliveries d ON d.receiver = a.receiver AND d.place = a.place
          WHERE d.env = ?1 AND a.receiver = ?2 AND a.place = ?3 ORDER BY a.number DESC",
     )?;
@@ -94,5 +102,11 @@ fn row(row: &Row<'_>) -> crate::sql::Result<AttemptRow> {
         address: row.get(9)?,
         reconnected: row.get(10)?,
         snippet: row.get::<Option<Vec<u8>>>(11)?.unwrap_or_default(),
+        timing: Timing {
+            dns_ms: row.get(12)?,
+            connect_ms: row.get(13)?,
+            tls_ms: row.get(14)?,
+            first_byte_ms: row.get(15)?,
+        },
     })
 }

@@ -20,8 +20,8 @@ use crate::value::{Millis, unsigned};
 
 pub use list::{Filters, Mark, first_open, page};
 pub use queue::{
-    claim, discard_parked, due, find, give_back, give_back_all, give_back_of, insert, next_due,
-    park, promote, set, test_place, unpark,
+    Due, claim, claim_probe, discard_parked, due, find, give_back, give_back_all, give_back_of,
+    insert, next_due, park, promote, release, set, test_place, unpark,
 };
 pub use routing::{Head, Routing};
 pub(crate) use routing::{append, heads, matches, order_key, routing};
@@ -31,8 +31,11 @@ pub(crate) use routing::{append, heads, matches, order_key, routing};
 pub struct Handover {
     pub receiver: ReceiverNo,
     pub place: Place,
+    pub class: Class,
     /// Leased by the commit of its event; else it was claimed, promoted or asked for.
     pub fresh: bool,
+    /// It goes out although the circuit of its receiver is open.
+    pub probe: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +56,8 @@ pub struct Delivery {
     /// Place in the schedule.
     pub step: u8,
     pub attempts: u32,
+    /// Attempts that were probes of a circuit.
+    pub probes: u32,
     pub next_at: Timestamp,
     /// Of a test delivery.
     pub body: Option<Vec<u8>>,
@@ -76,7 +81,7 @@ pub struct Delivery {
 pub(crate) const COLUMNS: &str =
     "receiver, place, at, kind, subject, order_key, sequence, class, state, step,
     attempts, next_at, body, last_code, last_result, last_error, last_attempt_at, last_duration_ms,
-    delivered_at, created_at, updated_at, trigger, halts, replay";
+    delivered_at, created_at, updated_at, trigger, halts, replay, probes";
 
 impl Delivery {
     pub fn id(&self) -> DeliveryId {
@@ -85,6 +90,11 @@ impl Delivery {
 
     pub fn is_test(&self) -> bool {
         is_test(self.place)
+    }
+
+    /// Number of its next attempt.
+    pub fn next_number(&self) -> u32 {
+        self.attempts + self.probes + 1
     }
 
     /// As receivers see it; that of a test is marked.
@@ -135,6 +145,7 @@ pub(crate) fn row(row: &Row<'_>) -> crate::sql::Result<Delivery> {
         trigger: Trigger::parse(text(21)?).ok_or_else(bad)?,
         halts: row.get(22)?,
         replay: row.get(23)?,
+        probes: row.get(24)?,
     })
 }
 

@@ -88,3 +88,42 @@ pub fn probe(write: Write<'_>, at: Timestamp) -> Result<(), Error> {
         .execute([Millis(at)])?;
     Ok(())
 }
+
+/// How the deliveries and receivers of all environments stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Webhooks {
+    /// Open and parked deliveries, by state.
+    pub deliveries: Vec<(String, i64)>,
+    /// Receivers, by kind, state and whether their circuit is open.
+    pub receivers: Vec<(String, String, bool, i64)>,
+    /// Order keys with deliveries that wait for one before them.
+    pub blocked_order_keys: i64,
+}
+
+pub fn webhooks(read: Read<'_>) -> Result<Webhooks, Error> {
+    let connection = read.connection;
+    let mut open = connection.prepare_cached(
+        "SELECT state, COUNT(*) FROM deliveries WHERE state IN ('due', 'leased', 'waiting')
+         GROUP BY state ORDER BY state",
+    )?;
+    let open = open.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut deliveries: Vec<(String, i64)> = open.collect::<Result<_, _>>()?;
+    let mut parked =
+        connection.prepare_cached("SELECT COUNT(*) FROM deliveries WHERE state = 'parked'")?;
+    deliveries.push(("parked".to_owned(), parked.query_row([], |row| row.get(0))?));
+    let mut receivers = connection.prepare_cached(
+        "SELECT kind, state, circuit_until IS NOT NULL AS is_open, COUNT(*) FROM receivers
+         WHERE state <> 'deleted' GROUP BY kind, state, is_open ORDER BY kind, state, is_open",
+    )?;
+    let receivers =
+        receivers.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let mut blocked = connection.prepare_cached(
+        "SELECT COUNT(*) FROM (SELECT DISTINCT receiver, order_key FROM deliveries
+            WHERE state IN ('due', 'leased', 'waiting') AND state = 'waiting') AS keys",
+    )?;
+    Ok(Webhooks {
+        deliveries,
+        receivers: receivers.collect::<Result<_, _>>()?,
+        blocked_order_keys: blocked.query_row([], |row| row.get(0))?,
+    })
+}

@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 
 use crate::sql::{OptionalExtension, Row, params};
 use domain::id::{ReceiverId, Ulid};
-use domain::place::ReceiverNo;
+use domain::place::{Place, ReceiverNo};
 use domain::scope::Scope;
 use domain::time::Timestamp;
+use domain::webhook::circuit::Circuit;
+pub use domain::webhook::health::Health;
 use domain::webhook::receiver::{
     EventNaming, OnExhausted, Ordering, PayloadFormat, PayloadMode, ReceiverKind, SecretKind,
     State, StateReason,
 };
-use domain::webhook::schedule::Schedule;
+use domain::webhook::schedule::{Outcome, Schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::database::Read;
@@ -43,15 +45,9 @@ pub struct Config {
     pub send_traceparent: bool,
     /// Which of its secrets sign.
     pub signatures: Vec<SecretKind>,
-}
-
-/// How the last attempts went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    pub failures_in_a_row: u32,
-    pub first_failure_at: Option<Timestamp>,
-    pub last_attempt_at: Option<Timestamp>,
-    pub last_success_at: Option<Timestamp>,
+    pub max_in_flight: u32,
+    /// Requests that may start a second; as many as can be, where it is absent.
+    pub max_rps: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +80,7 @@ pub struct NewReceiver {
 
 const COLUMNS: &str = "no, id, kind, paywall, state, body, sealed, failures_in_a_row,
     first_failure_at, last_attempt_at, last_success_at, version, created_by, created_at,
-    updated_at";
+    updated_at, last_result, failed_of, troubled_since, failing_since, circuit_until, probe_step";
 
 /// Inserts an enabled receiver, whose id carries its number. Nothing is sealed yet.
 pub fn insert(write: Write<'_>, scope: &Scope, new: &NewReceiver) -> Result<Stored, Error> {
@@ -145,7 +141,9 @@ pub fn set_health(
         .connection
         .prepare_cached(
             "UPDATE receivers SET failures_in_a_row = ?3, first_failure_at = ?4,
-                last_attempt_at = ?5, last_success_at = ?6 WHERE env = ?1 AND no = ?2",
+                last_attempt_at = ?5, last_success_at = ?6, last_result = ?7, failed_of = ?8,
+                troubled_since = ?9, failing_since = ?10, circuit_until = ?11, probe_step = ?12
+             WHERE env = ?1 AND no = ?2",
         )?
         .execute(params![
             scope.env.get(),
@@ -154,7 +152,33 @@ pub fn set_health(
             health.first_failure_at.map(Millis),
             health.last_attempt_at.map(Millis),
             health.last_success_at.map(Millis),
+            health.last_result.map(Outcome::name),
+            failed_of(health),
+            health.troubled_since.map(Millis),
+            health.failing_since.map(Millis),
+            health.circuit.until().map(Millis),
+            health.circuit.probes(),
         ])?;
+    Ok(())
+}
+
+fn failed_of(health: &Health) -> String {
+    let places = health.failed_of.iter().map(|place| place.raw().to_string());
+    places.collect::<Vec<_>>().join(",")
+}
+
+/// A probe goes out: the circuit waits for its result, or for the time of the next one.
+pub fn set_circuit(
+    write: Write<'_>,
+    scope: &Scope,
+    no: ReceiverNo,
+    circuit: Circuit,
+) -> Result<(), Error> {
+    let mut update = write.connection.prepare_cached(
+        "UPDATE receivers SET circuit_until = ?3, probe_step = ?4 WHERE env = ?1 AND no = ?2",
+    )?;
+    let until = circuit.until().map(Millis);
+    update.execute(params![scope.env.get(), no.0, until, circuit.probes()])?;
     Ok(())
 }
 
@@ -203,9 +227,6 @@ pub fn count(
 type Raw = (Stored, String, String, String);
 
 fn raw(row: &Row<'_>) -> crate::sql::Result<Raw> {
-    let time = |index| -> crate::sql::Result<Option<Timestamp>> {
-        Ok(row.get::<Option<Millis>>(index)?.map(|at| at.0))
-    };
     let stored = Stored {
         no: ReceiverNo(row.get(0)?),
         id: ReceiverId(row.get::<Key>(1)?.0),
@@ -214,18 +235,36 @@ fn raw(row: &Row<'_>) -> crate::sql::Result<Raw> {
         state: State::Deleted,
         config: blank(),
         sealed: row.get::<Option<Vec<u8>>>(6)?.unwrap_or_default(),
-        health: Health {
-            failures_in_a_row: row.get(7)?,
-            first_failure_at: time(8)?,
-            last_attempt_at: time(9)?,
-            last_success_at: time(10)?,
-        },
+        health: health(row)?,
         version: unsigned(row.get(11)?),
         created_by: row.get(12)?,
         created_at: row.get::<Millis>(13)?.0,
         updated_at: row.get::<Millis>(14)?.0,
     };
     Ok((stored, row.get(2)?, row.get(4)?, row.get(5)?))
+}
+
+fn health(row: &Row<'_>) -> crate::sql::Result<Health> {
+    let time = |index| -> crate::sql::Result<Option<Timestamp>> {
+        Ok(row.get::<Option<Millis>>(index)?.map(|at| at.0))
+    };
+    let (last_result, failed_of): (Option<String>, String) = (row.get(15)?, row.get(16)?);
+    let probes = row.get(20)?;
+    Ok(Health {
+        failures_in_a_row: row.get(7)?,
+        first_failure_at: time(8)?,
+        last_attempt_at: time(9)?,
+        last_success_at: time(10)?,
+        last_result: last_result.as_deref().and_then(Outcome::parse),
+        failed_of: failed_of
+            .split(',')
+            .filter_map(|text| text.parse().ok())
+            .map(Place::from_raw)
+            .collect(),
+        troubled_since: time(17)?,
+        failing_since: time(18)?,
+        circuit: time(19)?.map_or(Circuit::Closed, |until| Circuit::Open { until, probes }),
+    })
 }
 
 /// Names and JSON are read outside the driver, so that their faults say which row it is.
@@ -257,6 +296,8 @@ fn blank() -> Config {
         api_version: String::new(),
         send_traceparent: false,
         signatures: Vec::new(),
+        max_in_flight: 0,
+        max_rps: None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! What falls due by itself: rows with a time, which the engine turns into commands.
 
 use crate::sql::{Connection, OptionalExtension, params};
-use domain::place::EnvNo;
+use domain::place::{EnvNo, ReceiverNo};
+use domain::scope::Scope;
 use domain::time::Timestamp;
 
 use crate::database::Read;
@@ -15,6 +16,9 @@ pub const WALLET: &str = "wallet";
 pub const NOTICE: &str = "notice";
 /// An answer is no longer given again; `reference` is the reply's number.
 pub const REPLY: &str = "reply";
+
+/// A receiver has had no success for some time; `reference` is its number.
+pub const RECEIVER: &str = "receiver";
 
 /// One row that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +90,25 @@ pub(crate) fn arm(
         insert.push(params![env.get(), kind, reference, Millis(due)])?;
     }
     Ok(insert.finish()?)
+}
+
+/// Looks at a receiver again at `due`.
+pub fn watch(
+    write: Write<'_>,
+    scope: &Scope,
+    receiver: ReceiverNo,
+    due: Timestamp,
+) -> Result<(), Error> {
+    arm(write.connection, [(scope.env, RECEIVER, i64::from(receiver.0), due)])
+}
+
+/// There is nothing to look at any more.
+pub fn unwatch(write: Write<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<(), Error> {
+    let mut delete = write
+        .connection
+        .prepare_cached("DELETE FROM timers WHERE env = ?1 AND kind = 'receiver' AND ref = ?2")?;
+    delete.execute(params![scope.env.get(), receiver.0])?;
+    Ok(())
 }
 
 /// Removes a row that was acted on. A wallet's own row is moved by its account.

@@ -8,6 +8,8 @@ use crate::time::Timestamp;
 
 pub const TIMEOUT_MS_DEFAULT: u32 = 15_000;
 pub const IN_FLIGHT_DEFAULT: u32 = 8;
+pub const IN_FLIGHT_MAX: u32 = 64;
+pub const RPS_MAX: u32 = 1_000;
 /// Endpoints of an environment; active subscriptions of a paywall.
 pub const RECEIVERS_MAX: usize = 50;
 pub const DESCRIPTION_CHARS_MAX: usize = 512;
@@ -108,6 +110,16 @@ wire_names! {
         Parked = "parked",
         Discarded = "discarded",
     }
+}
+
+/// Where the time of an attempt went, as far as it is known. A reused connection has only the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Timing {
+    pub dns_ms: Option<u32>,
+    pub connect_ms: Option<u32>,
+    pub tls_ms: Option<u32>,
+    /// From the begin of the attempt to the head of the answer.
+    pub first_byte_ms: Option<u32>,
 }
 
 /// What the sender needs of one receiver. Sealed values (secrets, bearer, headers) are not here.

@@ -4,24 +4,27 @@
 //! beside it. The database is the only truth: what is in memory here is leased there, and a start
 //! of the process makes it due again.
 //!
-//! Bounds: 8 requests at a time a receiver, 512 a process or what its operator says; slow receivers
-//! have 2 each and a tenth of the process together. Receivers take turns; tenants and classes have
-//! no shares of their own yet.
+//! Bounds: a receiver has as many requests at a time as its owner says, 8 without a word; a process
+//! 512, or what its operator says. Slow receivers have 2 each and a tenth of the process together,
+//! those without a success in the last hour 2 each and a quarter. Tenants take turns, then their
+//! receivers; live, retry and replay have 70, 20 and 10 in a hundred where they contend.
 
+mod bounds;
+mod counts;
 mod lane;
 mod prepare;
 mod record;
 mod sender;
 mod tend;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
+use domain::place::ReceiverNo;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use domain::webhook::schedule::Outcome;
-use parking_lot::Mutex;
 use store::deliveries::Handover;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -31,6 +34,8 @@ use crate::ports::WebhookPort;
 use crate::run::Engine;
 use crate::test_clock::Sends;
 
+pub use counts::{BOUNDS_MS, Counts, Histogram};
+pub use lane::Figures;
 use prepare::Memory;
 pub(crate) use record::go_on;
 
@@ -46,12 +51,23 @@ pub struct Deliverer {
     task: AbortHandle,
 }
 
-/// Attempts of this process by result.
-type Counts = Mutex<BTreeMap<&'static str, u64>>;
-
 enum Command {
-    Drain { scope: Scope, until: Timestamp, done: oneshot::Sender<()> },
-    Stop { done: oneshot::Sender<()> },
+    Drain {
+        scope: Scope,
+        until: Timestamp,
+        done: oneshot::Sender<()>,
+    },
+    Stop {
+        done: oneshot::Sender<()>,
+    },
+    /// A receiver changed.
+    Doubt {
+        receiver: ReceiverNo,
+    },
+    Look {
+        receivers: Vec<ReceiverNo>,
+        answer: oneshot::Sender<BTreeMap<ReceiverNo, Figures>>,
+    },
 }
 
 /// What every part of the step reaches.
@@ -109,13 +125,28 @@ impl Deliverer {
         self.task.abort();
     }
 
-    /// How many attempts of this process had this result.
-    pub fn attempts(&self, outcome: Outcome) -> u64 {
-        self.counts.lock().get(outcome.name()).copied().unwrap_or(0)
+    /// What this process counted of its attempts.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 }
 
 impl Sends for Deliverer {
+    fn receiver_changed(&self, receiver: ReceiverNo) {
+        drop(self.commands.send(Command::Doubt { receiver }));
+    }
+
+    fn figures(
+        &self,
+        receivers: Vec<ReceiverNo>,
+    ) -> Pin<Box<dyn Future<Output = BTreeMap<ReceiverNo, Figures>> + Send + '_>> {
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            drop(self.commands.send(Command::Look { receivers, answer }));
+            answered.await.unwrap_or_default()
+        })
+    }
+
     fn next_attempt(&self, scope: &Scope) -> Result<Option<Timestamp>, Error> {
         let Some(engine) = self.engine.upgrade() else { return Ok(None) };
         engine.read_now(|read| Ok(store::deliveries::next_due(read, scope)?))

@@ -1,11 +1,11 @@
 //! What falls due by itself: lots that expire, holds that reach their deadline, notices of expiry,
-//! kept answers that end.
+//! kept answers that end, receivers that fail for too long.
 //!
 //! A row is due by the environment's clock. Acting on it is a command like any other, so a step
 //! that runs twice, or at the same time as a charge, changes nothing twice.
 
 use domain::ledger::expiry;
-use domain::place::Place;
+use domain::place::{Place, ReceiverNo};
 use domain::scope::Scope;
 use domain::time::Timestamp;
 use store::Tx;
@@ -50,6 +50,10 @@ fn run(tx: &mut Tx<'_>, timer: &Timer) -> Result<(), Error> {
     match timer.kind.as_str() {
         timers::WALLET => drop(tx.account(timer.reference, |_, _| ())?),
         timers::NOTICE => notice(tx, Place::from_raw(timer.reference))?,
+        timers::RECEIVER => {
+            let no = u32::try_from(timer.reference).unwrap_or_default();
+            crate::receiver_health::look(tx, ReceiverNo(no))?;
+        }
         other => tracing::warn!(kind = other, "a timer of an unknown kind was dropped"),
     }
     let scope = tx.scope();

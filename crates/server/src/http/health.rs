@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use axum::http::{Method, StatusCode};
-use domain::webhook::schedule::Outcome;
 use engine::Error;
 use serde_json::json;
 
@@ -51,14 +50,6 @@ pub fn routes() -> Routes {
         )
 }
 
-/// Webhook attempts of this process, by result.
-fn attempts(app: &App) -> Vec<Sample> {
-    let Some(deliverer) = app.deliverer() else { return Vec::new() };
-    let name = "farebox_webhook_attempts_total";
-    let sample = |outcome: &Outcome| (name, "result", outcome.name(), deliverer.attempts(*outcome));
-    Outcome::ALL.iter().map(sample).collect()
-}
-
 /// A migration cannot be pending here: `unready` answers for as long as one is.
 async fn readyz(app: App, _: Call) -> Result<Answer, Error> {
     let mut failed = Vec::new();
@@ -91,16 +82,18 @@ fn size_of(file: &Path) -> u64 {
 }
 
 async fn metrics(app: App, _: Call) -> Result<Answer, Error> {
-    let found = app.engine.read(|read| Ok(store::gauges::load(read)?)).await?;
+    let load =
+        |read: store::Read<'_>| Ok((store::gauges::load(read)?, store::gauges::webhooks(read)?));
+    let (found, webhooks) = app.engine.read(load).await?;
     let now = app.engine.real_now();
     let pending = found.oldest_pending.map_or(0, |at| (now.millis() - at.millis()).max(0) / 1_000);
     let size = app.engine.database().path().map_or(0, size_of);
-    let mut counted = attempts(&app);
+    let mut counted: Vec<Sample> = Vec::new();
     let violations = "farebox_invariant_violations_total";
     let broken = app.engine.broken_counts().into_iter();
     counted.extend(broken.map(|(rule, count)| (violations, "rule", rule, count)));
     app.count_ledger().await?;
-    let text = app.metrics.render(
+    let mut text = app.metrics.render(
         &counted,
         &[
             ("farebox_holds_open", found.holds_open.to_string()),
@@ -110,5 +103,8 @@ async fn metrics(app: App, _: Call) -> Result<Answer, Error> {
             ("farebox_db_size_bytes", size.to_string()),
         ],
     );
+    let deliverer = app.deliverer();
+    let counts = deliverer.as_ref().map(|deliverer| deliverer.counts());
+    text.push_str(&crate::webhook_metrics::render(counts, &webhooks, app.streams.open()));
     Ok(Answer::text("text/plain; version=0.0.4", text))
 }

@@ -1,5 +1,6 @@
 //! `/v1/webhooks/deliveries` and, for paywalls, their logs (webhooks 16, paywalls 22.6).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use axum::http::Method;
@@ -12,9 +13,10 @@ use domain::time::Timestamp;
 use domain::webhook::body::FIRST_ATTEMPT;
 use domain::webhook::catalogue::EventType;
 use domain::webhook::filter::Filter;
-use domain::webhook::receiver::{Class, DeliveryState, ReceiverKind, WaitingFor};
+use domain::webhook::receiver::{Class, DeliveryState, ReceiverKind, Trigger, WaitingFor};
 use engine::Error;
 use engine::deliveries::Owner;
+use engine::steps::deliver::Figures;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -181,8 +183,18 @@ async fn list(app: App, mut call: Call) -> Result<Answer, Error> {
     let filters = filters(&call)?;
     let (found, has_more) = page(&app, &call, &filters, (below, limit))?;
     let cursor = found.last().filter(|_| has_more).map(|last| encode(&Mark::of(&last.0), &call));
-    let data: Vec<Value> = found.iter().map(|one| view(&app, &call, one)).collect();
+    let lanes = lanes(&app, &found).await;
+    let data: Vec<Value> = found.iter().map(|one| view((&app, &call), one, &lanes)).collect();
     Ok(Answer::ok(&json!({ "data": data, "has_more": has_more, "next_cursor": cursor })))
+}
+
+/// How this process sends to their receivers.
+type Lanes = BTreeMap<ReceiverNo, Figures>;
+
+async fn lanes(app: &App, found: &[Shown]) -> Lanes {
+    let open = found.iter().filter(|(delivery, ..)| delivery.state.is_open());
+    let receivers: BTreeSet<_> = open.map(|(delivery, ..)| delivery.receiver).collect();
+    app.engine.lane_figures(receivers.into_iter().collect()).await
 }
 
 /// A delivery with what is shown beside it.
@@ -235,8 +247,9 @@ async fn get(app: App, call: Call) -> Result<Answer, Error> {
         let event = body(read, &call, &delivery)?;
         Ok((shown(read, &call, delivery)?, attempts, event))
     })?;
+    let lanes = lanes(&app, std::slice::from_ref(&one)).await;
     let expanded = Expanded {
-        delivery: view(&app, &call, &one),
+        delivery: view((&app, &call), &one, &lanes),
         event: expand.split(',').any(|name| name == "event").then_some(event).flatten(),
         attempt_log: expand
             .split(',')
@@ -294,7 +307,7 @@ async fn cancel(app: App, call: Call) -> Result<Answer, Error> {
     let work = move |tx: &mut store::Tx<'_>| engine::deliveries::cancel(tx, &cause, None, id);
     let delivery = app.engine.change(call.scope, work).await?;
     let one = app.engine.read_now(|read| shown(read, &call, delivery))?;
-    Ok(Answer::ok(&view(&app, &call, &one)))
+    Ok(Answer::ok(&view((&app, &call), &one, &Lanes::new())))
 }
 
 async fn retry(app: App, call: Call) -> Result<Answer, Error> {
@@ -315,10 +328,15 @@ async fn retry(app: App, call: Call) -> Result<Answer, Error> {
 }
 
 /// A delivery as the management surface shows it.
-fn view(app: &App, call: &Call, (delivery, receiver, blocking, replay): &Shown) -> Value {
+fn view((app, call): (&App, &Call), one: &Shown, lanes: &Lanes) -> Value {
     let now = app.engine.now(&call.scope);
-    let waiting_for = waiting_for(delivery, blocking.as_ref(), now);
-    let next = matches!(delivery.state, DeliveryState::Due | DeliveryState::Leased);
+    let waiting_for = waiting_for(one, now, lanes);
+    let (delivery, receiver, blocking, replay) = one;
+    let next_at = match delivery.state {
+        _ if waiting_for == Some(WaitingFor::Circuit) => receiver.health.circuit.until(),
+        DeliveryState::Due | DeliveryState::Leased => Some(delivery.next_at),
+        _ => None,
+    };
     let (kind, id) = delivery.subject.split_once(':').unwrap_or_default();
     json!({
         "id": delivery.id(),
@@ -334,7 +352,7 @@ fn view(app: &App, call: &Call, (delivery, receiver, blocking, replay): &Shown) 
         "last_attempt_at": delivery.last_attempt_at,
         "last_status_code": delivery.last_code,
         "last_result": delivery.last_result.map(domain::webhook::schedule::Outcome::name),
-        "next_attempt_at": next.then_some(delivery.next_at),
+        "next_attempt_at": next_at,
         "waiting_for": waiting_for,
         "blocked_by": blocking.as_ref().map(Delivery::id),
         "replay_id": replay,
@@ -344,14 +362,20 @@ fn view(app: &App, call: &Call, (delivery, receiver, blocking, replay): &Shown) 
 }
 
 fn waiting_for(
-    delivery: &Delivery,
-    blocking: Option<&Delivery>,
+    (delivery, receiver, blocking, _): &Shown,
     now: Timestamp,
+    lanes: &Lanes,
 ) -> Option<WaitingFor> {
+    let is_shut = receiver.health.circuit.is_open()
+        && !matches!(delivery.trigger, Trigger::Manual | Trigger::Test);
+    let rate = || lanes.get(&delivery.receiver).is_some_and(|lane| lane.waits_for_rate);
+    let is_halting = blocking.as_ref().is_some_and(|one| one.halts);
     match delivery.state {
+        DeliveryState::Due | DeliveryState::Leased if is_shut => Some(WaitingFor::Circuit),
         DeliveryState::Due if delivery.next_at > now => Some(WaitingFor::Schedule),
+        DeliveryState::Due | DeliveryState::Leased if rate() => Some(WaitingFor::Rate),
         DeliveryState::Due | DeliveryState::Leased => Some(WaitingFor::Slot),
-        DeliveryState::Waiting if blocking.is_some_and(|one| one.halts) => Some(WaitingFor::Halted),
+        DeliveryState::Waiting if is_halting => Some(WaitingFor::Halted),
         DeliveryState::Waiting => Some(WaitingFor::Order),
         DeliveryState::Parked => Some(WaitingFor::Receiver),
         DeliveryState::Exhausted if delivery.halts => Some(WaitingFor::Halted),
@@ -377,6 +401,7 @@ fn attempt_view(row: &AttemptRow) -> Value {
         "retry_after_seconds": row.retry_after_s,
         "address": row.address,
         "reconnected": row.reconnected,
+        "timing": row.timing,
         "response_body": body,
         "response_body_encoding": encoding,
     })

@@ -80,7 +80,7 @@ pub fn routes() -> Routes {
             doc("testWebhookEndpoint", "Send a sample to an endpoint"),
             super::webhook_types::test_endpoint,
         );
-    later(actions(all, write), read)
+    actions(all, write)
 }
 
 fn actions(routes: Routes, write: Access) -> Routes {
@@ -109,24 +109,6 @@ fn actions(routes: Routes, write: Access) -> Routes {
             write,
             doc("enableWebhookEndpoint", "Switch an endpoint on and send what it had left"),
             async |app, call| act(app, call, Action::Enable).await,
-        )
-}
-
-/// Routes of the next stage: they exist, and change nothing.
-fn later(routes: Routes, read: Access) -> Routes {
-    let doc = |operation, summary| Doc::new(TAG, operation, summary);
-    routes
-        .add(
-            (Method::GET, "/v1/webhooks/endpoints/{id}/stats"),
-            read,
-            doc("getWebhookEndpointStats", "Figures of an endpoint (not built yet)"),
-            async |_, _| Err(Error::not_built("the statistics of endpoints")),
-        )
-        .add(
-            (Method::GET, "/v1/webhooks/stats"),
-            read,
-            doc("getWebhookStats", "Figures of all endpoints (not built yet)"),
-            async |_, _| Err(Error::not_built("the statistics of webhooks")),
         )
 }
 

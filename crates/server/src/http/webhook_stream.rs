@@ -42,6 +42,11 @@ struct Seat {
 }
 
 impl Streams {
+    /// Open now, of all environments.
+    pub fn open(&self) -> usize {
+        self.0.lock().values().sum()
+    }
+
     fn sit(&self, env: EnvNo) -> Result<Seat, Error> {
         let mut open = self.0.lock();
         let count = open.entry(env).or_default();

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::webhook::address::AllowList;
+use domain::webhook::receiver::Timing;
 use domain::webhook::schedule::Outcome;
 use domain::webhook::target::{Target, TargetError};
 use http::header::{HOST, RETRY_AFTER};
@@ -61,6 +62,7 @@ struct Trace {
     snippet: Vec<u8>,
     address: Option<IpAddr>,
     reconnected: bool,
+    timing: Timing,
 }
 
 type Message = hyper::Request<Full<Bytes>>;
@@ -125,8 +127,10 @@ impl GuardedClient {
         deadline: Instant,
         (trace, kept_max): (&mut Trace, usize),
     ) -> Result<Outcome, Failed> {
+        let began = Instant::now();
         let head = timeout_at(deadline, self.exchange(request, trace)).await;
         let (answer, mut connection) = head.map_err(|_| Failed::no_head())??;
+        trace.timing.first_byte_ms = Some(ms(began.elapsed()));
         let status = answer.status().as_u16();
         trace.status = Some(status);
         trace.retry_after = retry_after(answer.headers());
@@ -191,13 +195,20 @@ impl GuardedClient {
     ) -> Result<Connection, Failed> {
         let resolved_at = Instant::now();
         let addresses = self.names.resolve(target.host()).await?;
+        trace.timing.dns_ms = Some(ms(resolved_at.elapsed()));
         let list = self.list_with_own(&addresses);
         target.check_resolved(&addresses, &list).map_err(Failed::blocked)?;
         trace.address = addresses.first().copied();
         let connection = self.connector.open(target, &addresses, (key, resolved_at)).await?;
         trace.address = Some(connection.address);
+        trace.timing.connect_ms = Some(ms(connection.opened.connect));
+        trace.timing.tls_ms = connection.opened.tls.map(ms);
         Ok(connection)
     }
+}
+
+fn ms(took: Duration) -> u32 {
+    u32::try_from(took.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// Only an address of this machine can be bound to. Nothing is sent.
@@ -226,6 +237,7 @@ impl Trace {
             address: self.address,
             error,
             reconnected: self.reconnected,
+            timing: self.timing,
         }
     }
 }

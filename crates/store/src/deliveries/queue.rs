@@ -7,6 +7,7 @@ use crate::sql::{Connection, OptionalExtension, params};
 use domain::place::{EnvNo, Place, ReceiverNo, TEST_POSITIONS};
 use domain::scope::Scope;
 use domain::time::Timestamp;
+use domain::webhook::receiver::Class;
 
 use super::{COLUMNS, Delivery, Handover, row};
 use crate::database::Read;
@@ -57,7 +58,8 @@ pub fn set(write: Write<'_>, scope: &Scope, delivery: &Delivery) -> Result<(), E
     let mut update = write.connection.prepare_cached(
         "UPDATE deliveries SET class = ?4, state = ?5, step = ?6, attempts = ?7, next_at = ?8,
             last_code = ?9, last_result = ?10, last_error = ?11, last_attempt_at = ?12,
-            last_duration_ms = ?13, delivered_at = ?14, updated_at = ?15, trigger = ?16, halts = ?17
+            last_duration_ms = ?13, delivered_at = ?14, updated_at = ?15, trigger = ?16, halts = ?17,
+            probes = ?18
          WHERE receiver = ?1 AND place = ?2 AND env = ?3",
     )?;
     update.execute(params![
@@ -78,6 +80,7 @@ pub fn set(write: Write<'_>, scope: &Scope, delivery: &Delivery) -> Result<(), E
         Millis(delivery.updated_at),
         delivery.trigger.name(),
         delivery.halts,
+        delivery.probes,
     ])?;
     Ok(())
 }
@@ -122,29 +125,72 @@ pub fn test_place(write: Write<'_>, scope: &Scope) -> Result<Place, Error> {
     Ok(scope.env.place(TEST_POSITIONS + unsigned(number)))
 }
 
-/// Receivers of every environment with a delivery to send, each with when it may be sent first.
-pub fn due(read: Read<'_>) -> Result<Vec<(EnvNo, ReceiverNo, Timestamp)>, Error> {
+/// A receiver with a delivery to send, and when the first may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub env: EnvNo,
+    pub receiver: ReceiverNo,
+    pub at: Timestamp,
+    /// Its circuit is open: at that time one delivery goes out as a probe.
+    pub is_probe: bool,
+}
+
+/// Receivers of every environment with a delivery to send. One step of an index each, however
+/// many deliveries wait.
+pub fn due(read: Read<'_>) -> Result<Vec<Due>, Error> {
     let mut select = read.connection.prepare_cached(
-        "SELECT env, receiver, next_at FROM deliveries
-         WHERE state = 'due' AND (env, receiver) > (?1, ?2)
-         ORDER BY env, receiver, next_at LIMIT 1",
+        "SELECT d.env, d.receiver, d.next_at,
+            (SELECT r.circuit_until FROM receivers r WHERE r.no = d.receiver) AS until
+         FROM deliveries d WHERE d.state = 'due' AND (d.env, d.receiver) > (?1, ?2)
+         ORDER BY d.env, d.receiver, d.next_at LIMIT 1",
     )?;
     let (mut last, mut found) = ((0_u16, 0_u32), Vec::new());
-    while let Some((env, receiver, at)) = select
-        .query_row(params![last.0, last.1], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+    while let Some((env, receiver, at, until)) = select
+        .query_row(params![last.0, last.1], |row| {
+            let until: Option<Millis> = row.get(3)?;
+            Ok((row.get(0)?, row.get(1)?, row.get::<Millis>(2)?.0, until))
+        })
         .optional()?
     {
         last = (env, receiver);
-        let at: Millis = at;
-        found.push((EnvNo::new(env), ReceiverNo(receiver), at.0));
+        found.push(Due {
+            env: EnvNo::new(env),
+            receiver: ReceiverNo(receiver),
+            at: until.map_or(at, |until| until.0),
+            is_probe: until.is_some(),
+        });
     }
     Ok(found)
 }
 
 /// When the environment's next delivery may be sent.
 pub fn next_due(read: Read<'_>, scope: &Scope) -> Result<Option<Timestamp>, Error> {
-    let all = due(read)?.into_iter().filter(|(env, ..)| *env == scope.env);
-    Ok(all.map(|(.., at)| at).min())
+    let all = due(read)?.into_iter().filter(|due| due.env == scope.env);
+    Ok(all.map(|due| due.at).min())
+}
+
+/// Leases the due delivery with the lowest place as a probe, whatever its schedule says.
+pub fn claim_probe(
+    write: Write<'_>,
+    scope: &Scope,
+    receiver: ReceiverNo,
+) -> Result<Option<Handover>, Error> {
+    let mut lease = write.connection.prepare_cached(
+        "UPDATE deliveries SET state = 'leased', node = ?3
+         WHERE env = ?1 AND receiver = ?2 AND state = 'due' AND place = (
+            SELECT p.place FROM deliveries p WHERE p.receiver = ?2 AND p.state = 'due'
+            ORDER BY p.place LIMIT 1) RETURNING place, class",
+    )?;
+    let found = lease.query_row(params![scope.env.get(), receiver.0, write.node], |row| {
+        handover(receiver, (row.get(0)?, row.get_ref(1)?.as_str()?))
+    });
+    Ok(found.optional()?.map(|found| Handover { probe: true, ..found }))
+}
+
+fn handover(receiver: ReceiverNo, (place, class): (i64, &str)) -> crate::sql::Result<Handover> {
+    let class = Class::parse(class).ok_or(crate::sql::Error::Form)?;
+    let place = Place::from_raw(place);
+    Ok(Handover { receiver, place, class, fresh: false, probe: false })
 }
 
 /// Leases up to `room` deliveries of one receiver that are due at `until`, in order.
@@ -156,22 +202,23 @@ pub fn claim(
 ) -> Result<Vec<Handover>, Error> {
     let connection = write.connection;
     let mut select = connection.prepare_cached(
-        "SELECT place FROM deliveries WHERE env = ?1 AND receiver = ?2 AND state = 'due'
+        "SELECT place, class FROM deliveries WHERE env = ?1 AND receiver = ?2 AND state = 'due'
             AND next_at <= ?3 ORDER BY next_at, place LIMIT ?4",
     )?;
     let limit = i64::try_from(room).unwrap_or(i64::MAX);
-    let places: Vec<i64> = select
-        .query_map(params![scope.env.get(), receiver.0, Millis(until), limit], |row| row.get(0))?
+    let found: Vec<Handover> = select
+        .query_map(params![scope.env.get(), receiver.0, Millis(until), limit], |row| {
+            handover(receiver, (row.get(0)?, row.get_ref(1)?.as_str()?))
+        })?
         .collect::<Result<_, _>>()?;
     let mut lease = connection.prepare_cached(
         "UPDATE deliveries SET state = 'leased', node = ?4
          WHERE receiver = ?1 AND place = ?2 AND env = ?3",
     )?;
-    for place in &places {
-        lease.execute(params![receiver.0, place, scope.env.get(), write.node])?;
+    for one in &found {
+        lease.execute(params![receiver.0, one.place.raw(), scope.env.get(), write.node])?;
     }
-    let handover = |place| Handover { receiver, place: Place::from_raw(place), fresh: false };
-    Ok(places.into_iter().map(handover).collect())
+    Ok(found)
 }
 
 /// Ends the lease of a delivery that finds no room, or that can be sent from `next_at` on.
@@ -223,12 +270,37 @@ pub fn promote(
          WHERE env = ?3 AND receiver = ?1 AND place = (
             SELECT place FROM deliveries WHERE receiver = ?1 AND order_key = ?2
                 AND state IN ('due', 'leased', 'waiting') AND class <> 'replay'
-            ORDER BY sequence LIMIT 1) AND state = 'waiting' RETURNING place",
+            ORDER BY sequence LIMIT 1) AND state = 'waiting' RETURNING place, class",
     )?;
-    let place = update
-        .query_row(params![receiver.0, order_key, scope.env.get(), write.node], |row| row.get(0))
-        .optional()?;
-    Ok(place.map(|place| Handover { receiver, place: Place::from_raw(place), fresh: false }))
+    let key = params![receiver.0, order_key, scope.env.get(), write.node];
+    let found =
+        update.query_row(key, |row| handover(receiver, (row.get(0)?, row.get_ref(1)?.as_str()?)));
+    Ok(found.optional()?)
+}
+
+/// Order keys that stand go on: their owner wants no halt any more.
+pub fn release(write: Write<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<(), Error> {
+    let mut update = write.connection.prepare_cached(
+        "UPDATE deliveries SET halts = 0 WHERE env = ?1 AND receiver = ?2 AND halts = 1",
+    )?;
+    update.execute(params![scope.env.get(), receiver.0])?;
+    free_heads(write, scope, receiver)
+}
+
+/// The first waiting delivery of each order key is due, unless one before it is open or its key
+/// stands.
+fn free_heads(write: Write<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<(), Error> {
+    let mut heads = write.connection.prepare_cached(
+        "UPDATE deliveries AS d SET state = 'due' WHERE d.env = ?1 AND d.receiver = ?2
+            AND d.state = 'waiting'
+            AND NOT EXISTS (SELECT 1 FROM deliveries h
+                WHERE h.receiver = ?2 AND h.order_key = d.order_key AND h.halts = 1)
+            AND d.sequence = (SELECT MIN(o.sequence) FROM deliveries o
+                WHERE o.receiver = ?2 AND o.order_key = d.order_key AND o.class <> 'replay'
+                    AND o.state IN ('due', 'leased', 'waiting'))",
+    )?;
+    heads.execute(params![scope.env.get(), receiver.0])?;
+    Ok(())
 }
 
 /// The receiver takes nothing for now: its open deliveries become `state`. Returns how many.
@@ -280,15 +352,6 @@ pub fn unpark(
          WHERE env = ?1 AND receiver = ?2 AND state = 'parked'",
     )?;
     let moved = update.execute(params![scope.env.get(), receiver.0, Millis(at), ordered])?;
-    let mut heads = connection.prepare_cached(
-        "UPDATE deliveries AS d SET state = 'due' WHERE d.env = ?1 AND d.receiver = ?2
-            AND d.state = 'waiting'
-            AND NOT EXISTS (SELECT 1 FROM deliveries h
-                WHERE h.receiver = ?2 AND h.order_key = d.order_key AND h.halts = 1)
-            AND d.sequence = (SELECT MIN(o.sequence) FROM deliveries o
-                WHERE o.receiver = ?2 AND o.order_key = d.order_key AND o.class <> 'replay'
-                    AND o.state IN ('due', 'leased', 'waiting'))",
-    )?;
-    heads.execute(params![scope.env.get(), receiver.0])?;
+    free_heads(write, scope, receiver)?;
     Ok(moved)
 }

@@ -12,7 +12,7 @@ use domain::wallet::Wallet;
 use domain::webhook::catalogue::{EventType, Family};
 use domain::webhook::filter::Filter;
 use domain::webhook::order::{holds_back, told_of};
-use domain::webhook::receiver::{OnExhausted, Ordering, ReceiverKind, State};
+use domain::webhook::receiver::{Class, OnExhausted, Ordering, ReceiverKind, State};
 use serde::Deserialize;
 
 use super::Handover;
@@ -30,6 +30,8 @@ pub struct Routing {
     /// An exhausted delivery stops its order key.
     pub halts: bool,
     pub filter: Filter,
+    /// Its circuit is open: new deliveries wait in the database.
+    pub is_shut: bool,
 }
 
 /// The part of a receiver's stored body that routing needs.
@@ -45,7 +47,7 @@ struct RoutingBody {
 /// The receivers of the environment that collect events now.
 pub(crate) fn routing(connection: &Connection, env: EnvNo) -> Result<Vec<Routing>, Error> {
     let mut select = connection.prepare_cached(
-        "SELECT no, kind, paywall, state, body FROM receivers
+        "SELECT no, kind, paywall, state, body, circuit_until IS NOT NULL FROM receivers
          WHERE env = ?1 AND state IN ('enabled', 'paused') ORDER BY no",
     )?;
     let mut rows = select.query([env.get()])?;
@@ -72,6 +74,7 @@ pub(crate) fn routing(connection: &Connection, env: EnvNo) -> Result<Vec<Routing
             ordering: Ordering::parse(&body.ordering).ok_or_else(|| bad("ordering"))?,
             halts: body.on_exhausted == Some(OnExhausted::Halt),
             filter: filter.map_err(|problem| bad(&problem.to_string()))?,
+            is_shut: row.get(5)?,
         });
     }
     Ok(found)
@@ -212,7 +215,8 @@ fn insert(
         node,
     ])?;
     if state == "leased" {
-        handovers.push(Handover { receiver: receiver.no, place: head.place, fresh: true });
+        let (receiver, place) = (receiver.no, head.place);
+        handovers.push(Handover { receiver, place, class: Class::Live, fresh: true, probe: false });
     }
     Ok(())
 }
@@ -240,5 +244,5 @@ fn first_state(
             return Ok("waiting");
         }
     }
-    Ok("leased")
+    Ok(if receiver.is_shut { "due" } else { "leased" })
 }

@@ -197,7 +197,12 @@ CREATE TABLE receivers (
   no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, env INTEGER NOT NULL, kind TEXT NOT NULL,
   paywall INTEGER, state TEXT NOT NULL, body TEXT NOT NULL, sealed BLOB,
   failures_in_a_row INTEGER NOT NULL DEFAULT 0, first_failure_at INTEGER, last_attempt_at INTEGER,
-  last_success_at INTEGER, version INTEGER NOT NULL, created_by TEXT NOT NULL,
+  last_success_at INTEGER, last_result TEXT,
+  -- Places of the first deliveries of the row of failures.
+  failed_of TEXT NOT NULL DEFAULT '', troubled_since INTEGER, failing_since INTEGER,
+  -- Of an open circuit: when the next probe goes out, and how many went.
+  circuit_until INTEGER, probe_step INTEGER NOT NULL DEFAULT 0,
+  version INTEGER NOT NULL, created_by TEXT NOT NULL,
   created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
 CREATE INDEX receivers_by_env ON receivers (env, kind, no);
 
@@ -217,12 +222,15 @@ CREATE TABLE deliveries (
   created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
   -- What causes the next attempt; whether an exhausted one stops its order key.
   trigger TEXT NOT NULL DEFAULT 'schedule', halts INTEGER NOT NULL DEFAULT 0,
+  -- Attempts that were probes of a circuit: they spend nothing.
+  probes INTEGER NOT NULL DEFAULT 0,
   -- Who has leased it.
   node INTEGER NOT NULL DEFAULT 0,
   -- The last replay that opened it, and how it stood before; nothing where the replay made it.
   replay INTEGER, former_state TEXT, former_class TEXT, former_step INTEGER,
   PRIMARY KEY (receiver, place)) WITHOUT ROWID;
 CREATE INDEX deliveries_due ON deliveries (env, receiver, next_at) WHERE state = 'due';
+CREATE INDEX deliveries_due_by_place ON deliveries (receiver, place) WHERE state = 'due';
 CREATE INDEX deliveries_open ON deliveries (receiver, order_key, sequence)
   WHERE state IN ('due', 'leased', 'waiting');
 CREATE INDEX deliveries_parked ON deliveries (receiver) WHERE state = 'parked';
@@ -248,12 +256,20 @@ CREATE TABLE attempts (
   no INTEGER PRIMARY KEY, receiver INTEGER NOT NULL, place INTEGER NOT NULL,
   number INTEGER NOT NULL, trigger TEXT NOT NULL, started_at INTEGER NOT NULL,
   sent_at INTEGER NOT NULL, duration_ms INTEGER NOT NULL, code INTEGER, result TEXT NOT NULL,
-  error TEXT, retry_after_s INTEGER, address TEXT, reconnected INTEGER NOT NULL, snippet BLOB);
+  error TEXT, retry_after_s INTEGER, address TEXT, reconnected INTEGER NOT NULL, snippet BLOB,
+  -- Where the time went, as far as it is known; of a reused connection only the last.
+  dns_ms INTEGER, connect_ms INTEGER, tls_ms INTEGER, first_byte_ms INTEGER);
 CREATE INDEX attempts_by_delivery ON attempts (receiver, place, number);
 
 -- From which position on events are kept, and the time of the last one before it.
 CREATE TABLE retention (
   env INTEGER PRIMARY KEY, kept INTEGER NOT NULL, purged_at INTEGER NOT NULL) WITHOUT ROWID;
+
+-- What attempts came to, counted by minute and by hour. `name` is a result, or a bucket of times.
+CREATE TABLE receiver_counts (
+  env INTEGER NOT NULL, receiver INTEGER NOT NULL, span TEXT NOT NULL, at INTEGER NOT NULL,
+  name TEXT NOT NULL, count INTEGER NOT NULL,
+  PRIMARY KEY (env, receiver, span, at, name)) WITHOUT ROWID;
 
 -- What falls due by itself. `ref` is a wallet's number or a lot's place.
 CREATE TABLE timers (

@@ -7,6 +7,7 @@ use domain::place::{Place, ReceiverNo};
 use domain::scope::Scope;
 use domain::time::Timestamp;
 use domain::webhook::order::holds_back;
+use domain::webhook::receiver::Class;
 use domain::webhook::replay::Choice;
 
 use super::Replay;
@@ -59,7 +60,8 @@ pub fn open(
             insert(write, scope, (replay, head, order_key), (state, now))?;
         }
         if !behind {
-            handovers.push(Handover { receiver: receiver.no, place: head.place, fresh: false });
+            let (receiver, place, class) = (receiver.no, head.place, Class::Replay);
+            handovers.push(Handover { receiver, place, class, fresh: false, probe: false });
         }
     }
     Ok((handovers, skipped))
@@ -149,7 +151,13 @@ pub fn promote(
     )?;
     let key = params![receiver.0, order_key, replay, scope.env.get(), write.node];
     let place = update.query_row(key, |row| row.get(0)).optional()?;
-    Ok(place.map(|place| Handover { receiver, place: Place::from_raw(place), fresh: false }))
+    Ok(place.map(|raw| Handover {
+        receiver,
+        place: Place::from_raw(raw),
+        class: Class::Replay,
+        fresh: false,
+        probe: false,
+    }))
 }
 
 /// After a pause: of one order key only the first is due again.

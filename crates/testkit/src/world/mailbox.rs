@@ -162,6 +162,7 @@ impl WebhookPort for Mailbox {
                 address: None,
                 error: None,
                 reconnected: false,
+                timing: domain::webhook::receiver::Timing::default(),
             }
         })
     }

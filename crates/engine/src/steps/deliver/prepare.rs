@@ -8,7 +8,7 @@ use bytes::Bytes;
 use domain::event::paywall::EVENT_VERSION;
 use domain::place::{EnvNo, ReceiverNo};
 use domain::scope::Scope;
-use domain::time::Timestamp;
+use domain::time::{HOUR_MS, Timestamp};
 use domain::webhook::body::{self, DeliveryFrame, Form};
 use domain::webhook::catalogue::Family;
 use domain::webhook::headers::{self, Credentials, DeliveryFacts};
@@ -21,6 +21,7 @@ use store::Read;
 use store::deliveries::{self, Delivery, Handover};
 use store::receivers::{self, Stored};
 
+use super::bounds::Bounds;
 use crate::error::Error;
 use crate::ports::Request;
 use crate::receivers::Private;
@@ -29,11 +30,21 @@ use crate::run::Engine;
 /// Versions of receivers whose opened secrets stay in memory.
 const OPENED_MAX: usize = 10_000;
 
+/// What a leased delivery is to become.
+pub enum Ready {
+    Send(Box<Prepared>),
+    /// The receiver's circuit is open: it waits in the database.
+    Held,
+    /// Nobody wants it sent any more.
+    Over,
+}
+
 /// An attempt that is ready to go out.
 pub struct Prepared {
     pub handover: Handover,
     pub scope: Scope,
     pub request: Request,
+    pub bounds: Bounds,
     pub trigger: Trigger,
     /// On the environment's clock.
     pub started_at: Timestamp,
@@ -134,36 +145,36 @@ impl Memory {
     }
 }
 
-/// The request of a delivery, or `None` when it is not to be sent any more.
+/// The request of a delivery, if it is to be sent now.
 pub fn prepare(
     engine: &Engine,
     memory: &Memory,
     read: Read<'_>,
     handover: Handover,
-) -> Result<Option<Prepared>, Error> {
+) -> Result<Ready, Error> {
     let scope = memory.scope(engine, handover.place.env())?;
     let key = (handover.receiver, handover.place);
-    let Some(delivery) = deliveries::find(read, &scope, key)? else { return Ok(None) };
+    let Some(delivery) = deliveries::find(read, &scope, key)? else { return Ok(Ready::Over) };
     let Some(receiver) = receivers::find(read, &scope, handover.receiver)? else {
-        return Ok(None);
+        return Ok(Ready::Over);
     };
-    let wanted = if delivery.is_test() {
-        receiver.state != State::Deleted
-    } else {
-        receiver.state == State::Enabled
-    };
-    if delivery.state != DeliveryState::Leased || !wanted {
-        return Ok(None);
+    if delivery.state != DeliveryState::Leased || !is_wanted(&delivery, &receiver) {
+        return Ok(Ready::Over);
     }
-    let Some(stored) = stored_body(read, &scope, &delivery)? else { return Ok(None) };
+    if receiver.health.circuit.is_open() && !handover.probe && !by_hand(delivery.trigger) {
+        return Ok(Ready::Held);
+    }
+    let Some(stored) = stored_body(read, &scope, &delivery)? else { return Ok(Ready::Over) };
     let opened = memory.opened(engine, read, (&scope, &receiver))?;
     let (sent_at, started_at) = (engine.real_now(), engine.now(&scope));
     let body = form(engine, (&delivery, &receiver), &stored)?;
     let headers = lines((&delivery, &receiver), &opened, (&body, started_at, sent_at));
-    Ok(Some(Prepared {
+    let bounds = bounds(&receiver, (&scope, started_at));
+    Ok(Ready::Send(Box::new(Prepared {
         handover,
         scope,
-        trigger: delivery.trigger,
+        bounds,
+        trigger: if handover.probe { Trigger::Probe } else { delivery.trigger },
         started_at,
         sent_at,
         request: Request {
@@ -172,7 +183,30 @@ pub fn prepare(
             body: Bytes::from(body),
             timeout_ms: u64::from(receiver.config.timeout_ms),
         },
-    }))
+    })))
+}
+
+fn is_wanted(delivery: &Delivery, receiver: &Stored) -> bool {
+    if delivery.is_test() {
+        receiver.state != State::Deleted
+    } else {
+        receiver.state == State::Enabled
+    }
+}
+
+/// Somebody asked for it: it goes out although the circuit is open.
+fn by_hand(trigger: Trigger) -> bool {
+    matches!(trigger, Trigger::Manual | Trigger::Test)
+}
+
+fn bounds(receiver: &Stored, (scope, now): (&Scope, Timestamp)) -> Bounds {
+    let success = receiver.health.last_success_at;
+    Bounds {
+        tenant: scope.tenant,
+        in_flight: receiver.config.max_in_flight,
+        rps: receiver.config.max_rps,
+        proven: success.is_some_and(|at| at.plus_ms(HOUR_MS) > now),
+    }
 }
 
 fn stored_body(
@@ -202,7 +236,7 @@ fn form(
         delivery: DeliveryFrame {
             id: &id,
             subscription_id: &subscription,
-            attempts: delivery.attempts + 1,
+            attempts: delivery.next_number(),
             created_at: delivery.created_at,
             updated_at: delivery.updated_at,
         },
@@ -232,7 +266,7 @@ fn lines(
             event_version: EVENT_VERSION,
             subject: &delivery.subject,
             sequence: delivery.sequence,
-            attempt: delivery.attempts + 1,
+            attempt: delivery.next_number(),
             sent_at,
             credentials: Credentials {
                 keys: &opened.signing(receiver, started_at),

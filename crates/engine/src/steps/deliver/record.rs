@@ -1,22 +1,27 @@
 //! What became of an attempt, written with everything that follows from it: the delivery's next
 //! time or end, the receiver's health, and the next delivery of the order key.
 
+use domain::place::ReceiverNo;
 use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
 use domain::webhook::catalogue::{EventType, Family};
+use domain::webhook::health::{Probe, Seen};
 use domain::webhook::receiver::{
-    Class, DeliveryState, OnExhausted, Ordering, StateReason, Trigger,
+    Class, DeliveryState, OnExhausted, Ordering, ReceiverKind, StateReason, Trigger,
 };
 use domain::webhook::schedule::{Failure, Next, Outcome, after_failure, parse_retry_after};
+use domain::webhook::stats::bucket_ms;
 use serde_json::json;
 use store::Tx;
 use store::attempts::{self, AttemptRow};
 use store::deliveries::{self, Delivery, Handover};
+use store::receiver_counts::{self, Counts};
 use store::receivers::{self, Stored};
 
 use crate::error::Error;
-use crate::operational;
 use crate::ports::Attempt;
+use crate::webhook_stats::{EXHAUSTED, TOLD, TOOK};
+use crate::{operational, receiver_health};
 
 /// An attempt that ended.
 #[derive(Clone, Debug)]
@@ -29,7 +34,41 @@ pub struct Ended {
     pub attempt: Attempt,
 }
 
+/// What a batch of attempts came to.
+#[derive(Default)]
+pub struct Noted {
+    /// Receivers whose circuit closed.
+    pub closed: Vec<ReceiverNo>,
+    /// First successes: class, and the time since the event.
+    pub told: Vec<(Class, u64)>,
+    counts: Counts,
+}
+
+impl Noted {
+    fn count(&mut self, sent: &Ended, delivery: &Delivery, was_delivered: bool) {
+        let mut add = |name: String| {
+            *self.counts.entry((delivery.receiver, name)).or_default() += 1;
+        };
+        add(sent.attempt.outcome.name().to_owned());
+        add(format!("{TOOK}{}", bucket_ms(sent.attempt.duration_ms)));
+        if delivery.state == DeliveryState::Exhausted {
+            add(EXHAUSTED.to_owned());
+        }
+        let Some(at) = delivery.delivered_at.filter(|_| !was_delivered) else { return };
+        let passed = at.millis().saturating_sub(delivery.created_at.millis());
+        let passed = u64::try_from(passed).unwrap_or(0);
+        add(format!("{TOLD}{}", bucket_ms(passed)));
+        self.told.push((sent.handover.class, passed));
+    }
+}
+
 impl Ended {
+    /// A probe that failed spends nothing, unless its receiver is gone for good.
+    fn is_spared(&self) -> bool {
+        let ends = matches!(self.attempt.outcome, Outcome::Delivered | Outcome::Gone);
+        self.trigger == Trigger::Probe && !ends
+    }
+
     /// The failure, as far as the next attempt depends on it.
     pub fn failure(&self, delivery: domain::id::DeliveryId, attempt: u32) -> Option<Failure> {
         let retry_after = self.attempt.retry_after.as_deref();
@@ -43,8 +82,18 @@ impl Ended {
     }
 }
 
-/// Records one attempt.
-pub fn record(tx: &mut Tx<'_>, sent: &Ended) -> Result<(), Error> {
+/// Records the attempts of one environment.
+pub fn record_all(tx: &mut Tx<'_>, all: &[Ended]) -> Result<Noted, Error> {
+    let (scope, now) = (tx.scope(), tx.now());
+    let mut noted = Noted::default();
+    for sent in all {
+        record(tx, sent, &mut noted)?;
+    }
+    receiver_counts::add(tx.write()?, &scope, now, &noted.counts)?;
+    Ok(noted)
+}
+
+fn record(tx: &mut Tx<'_>, sent: &Ended, noted: &mut Noted) -> Result<(), Error> {
     let (scope, key) = (tx.scope(), (sent.handover.receiver, sent.handover.place));
     let found = match deliveries::find(tx.read()?, &scope, key)? {
         None => crate::replays::remake(tx, key, sent.trigger)?,
@@ -52,18 +101,26 @@ pub fn record(tx: &mut Tx<'_>, sent: &Ended) -> Result<(), Error> {
     };
     let Some(mut delivery) = found else { return Ok(()) };
     let Some(receiver) = receivers::find(tx.read()?, &scope, key.0)? else { return Ok(()) };
-    let number = delivery.attempts + 1;
+    let number = delivery.next_number();
     let failure = sent.failure(delivery.id(), number);
+    let was_delivered = delivery.delivered_at.is_some();
     attempts::insert(tx.write()?, key, &row(sent, number, failure.as_ref()))?;
+    // A probe that fails spends nothing of a replay either.
+    let first = if failure.is_none() { delivery.trigger } else { sent.trigger };
     note(&mut delivery, sent, tx.now());
     match &failure {
         None => acknowledge(&mut delivery, tx.now()),
+        Some(_) if sent.is_spared() => lease_ends(&mut delivery),
         Some(failure) => fail(&mut delivery, &receiver, failure, tx.now()),
     }
     deliveries::set(tx.write()?, &scope, &delivery)?;
     if !delivery.is_test() {
-        crate::replays::note_sent(tx, (&delivery, sent.trigger), failure.is_none())?;
-        note_health(tx, &receiver, failure.is_some())?;
+        crate::replays::note_sent(tx, (&delivery, first), failure.is_none())?;
+        noted.count(sent, &delivery, was_delivered);
+        let seen = seen(sent, (&receiver, &delivery), failure.as_ref(), tx.now());
+        if receiver_health::note(tx, &receiver, &seen)? {
+            noted.closed.push(receiver.no);
+        }
         if sent.attempt.outcome == Outcome::Gone {
             crate::receivers::switch_off(tx, &receiver, StateReason::Gone)?;
         }
@@ -118,13 +175,20 @@ fn row(sent: &Ended, number: u32, failure: Option<&Failure>) -> AttemptRow {
         address: attempt.address.map(|address| address.to_string()),
         reconnected: attempt.reconnected,
         snippet: attempt.snippet.clone(),
+        timing: attempt.timing,
     }
 }
 
 fn note(delivery: &mut Delivery, sent: &Ended, now: Timestamp) {
     let attempt = &sent.attempt;
-    delivery.attempts += 1;
-    delivery.trigger = Trigger::Schedule;
+    if sent.trigger == Trigger::Probe {
+        delivery.probes += 1;
+    } else {
+        delivery.attempts += 1;
+    }
+    if !sent.is_spared() {
+        delivery.trigger = Trigger::Schedule;
+    }
     delivery.last_attempt_at = Some(sent.started_at);
     delivery.last_code = attempt.status;
     delivery.last_result = Some(attempt.outcome);
@@ -137,6 +201,13 @@ fn acknowledge(delivery: &mut Delivery, now: Timestamp) {
     delivery.state = DeliveryState::Done;
     delivery.halts = false;
     delivery.delivered_at.get_or_insert(now);
+}
+
+/// A probe spends nothing: its delivery waits as before.
+fn lease_ends(delivery: &mut Delivery) {
+    if delivery.state == DeliveryState::Leased {
+        delivery.state = DeliveryState::Due;
+    }
 }
 
 /// Its owner may have parked or discarded it while the request was on the wire: that stays.
@@ -168,20 +239,26 @@ fn fail(delivery: &mut Delivery, receiver: &Stored, failure: &Failure, now: Time
     }
 }
 
-fn note_health(tx: &mut Tx<'_>, receiver: &Stored, failed: bool) -> Result<(), Error> {
-    let (scope, now) = (tx.scope(), tx.now());
-    let mut health = receiver.health;
-    health.last_attempt_at = Some(now);
-    if failed {
-        health.failures_in_a_row += 1;
-        health.first_failure_at.get_or_insert(now);
-    } else {
-        health.failures_in_a_row = 0;
-        health.first_failure_at = None;
-        health.last_success_at = Some(now);
+/// The attempt as health sees it.
+fn seen(
+    sent: &Ended,
+    (receiver, delivery): (&Stored, &Delivery),
+    failure: Option<&Failure>,
+    now: Timestamp,
+) -> Seen {
+    Seen {
+        now,
+        delivery: delivery.place,
+        outcome: sent.attempt.outcome,
+        retry_after_s: failure.and_then(|failure| failure.retry_after_s),
+        is_operational: delivery.kind.family() == Family::Operational,
+        probe: match sent.trigger {
+            Trigger::Probe => Some(Probe::Planned),
+            Trigger::Manual => Some(Probe::ByHand),
+            _ => None,
+        },
+        has_circuit: receiver.kind == ReceiverKind::Endpoint,
     }
-    receivers::set_health(tx.write()?, &scope, receiver.no, &health)?;
-    Ok(())
 }
 
 /// The next of the order key starts because this one ended.

@@ -13,18 +13,15 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::lane::Lane;
-use super::prepare::{Prepared, prepare};
-use super::record::{Ended, record};
+use super::prepare::{Prepared, Ready, prepare};
+use super::record::{self, Ended};
 use super::tend::{Round, Tended, tend};
+use super::turns::Turns;
 use super::{Command, Shared};
 use crate::clock::in_a_while;
 use crate::error::Error;
 use crate::ports::WebhookPort;
 
-/// Slow receivers may have one slot in so many together, and one at least.
-const SLOW_SHARE: u32 = 10;
-/// Requests that are prepared in one read.
-const PREPARED_MAX: usize = 64;
 const RESULTS_MAX: usize = 256;
 const RESULTS_WAIT: Duration = Duration::from_millis(2);
 const TICK: Duration = Duration::from_millis(250);
@@ -38,7 +35,7 @@ const LANES_MAX: usize = 4_096;
 
 /// Something beside the loop ended.
 enum Done {
-    Prepared(Vec<(Handover, Result<Option<Prepared>, Error>)>),
+    Prepared(Vec<(Handover, Result<Ready, Error>)>),
     Sent(Box<Ended>),
     Recorded(Recorded),
     Tended(Box<Tended>),
@@ -49,6 +46,8 @@ enum Done {
 struct Recorded {
     written: Vec<Handover>,
     left: Vec<Ended>,
+    /// Receivers whose circuit closed.
+    closed: Vec<ReceiverNo>,
 }
 
 struct Drain {
@@ -66,9 +65,7 @@ struct Sender {
     lanes: BTreeMap<ReceiverNo, Lane>,
     /// Deliveries that are queued, on the wire or being recorded, by environment.
     busy: HashMap<EnvNo, usize>,
-    in_flight: u32,
-    /// The receiver that got the last slot: the next one is after it.
-    turn: ReceiverNo,
+    turns: Turns,
     preparing: bool,
     tending: bool,
     recording: bool,
@@ -100,7 +97,7 @@ pub async fn run(
         if state.has_stopped() {
             break;
         }
-        let flush_at = state.flush_at;
+        let (flush_at, rate_at) = (state.flush_at, state.turns.rate_at);
         tokio::select! {
             biased;
             batch = handovers.recv(), if open => match batch {
@@ -110,6 +107,8 @@ pub async fn run(
             Some(done) = state.tasks.join_next(), if !state.tasks.is_empty() => state.ended(done),
             Some(command) = commands.recv() => state.obey(command),
             () = until(flush_at), if flush_at.is_some() => state.flush(),
+            // What waited for its rate may start.
+            () = until(rate_at), if rate_at.is_some() => state.turns.rate_at = None,
             _ = ticks.tick() => state.ticked(),
         }
     }
@@ -130,12 +129,12 @@ async fn until(at: Option<Instant>) {
 
 impl Sender {
     fn new(shared: Arc<Shared>) -> Sender {
+        let turns = Turns::new(shared.in_flight_max);
         Sender {
             shared,
             lanes: BTreeMap::new(),
             busy: HashMap::new(),
-            in_flight: 0,
-            turn: ReceiverNo::default(),
+            turns,
             preparing: false,
             tending: false,
             recording: false,
@@ -171,6 +170,16 @@ impl Sender {
                 self.drains.push(Drain { scope, until, done });
             }
             Command::Stop { done } => self.stopping = Some(done),
+            Command::Doubt { receiver } => {
+                if let Some(lane) = self.lanes.get_mut(&receiver) {
+                    lane.doubt();
+                }
+            }
+            Command::Look { receivers, answer } => {
+                let figures = |no| Some((no, self.lanes.get(&no)?.figures()));
+                // Whoever asked may have gone.
+                drop(answer.send(receivers.into_iter().filter_map(figures).collect()));
+            }
         }
     }
 
@@ -202,48 +211,13 @@ impl Sender {
         if self.preparing {
             return;
         }
-        let picked = self.pick();
+        let picked = self.turns.pick(&mut self.lanes, in_a_while(Duration::ZERO));
         if picked.is_empty() {
             return;
         }
         self.preparing = true;
         let shared = self.shared.clone();
         self.tasks.spawn(async move { Done::Prepared(prepare_all(shared, picked).await) });
-    }
-
-    fn pick(&mut self) -> Vec<Handover> {
-        let mut picked = Vec::new();
-        let slow: u32 =
-            self.lanes.values().filter(|lane| lane.is_slow()).map(|lane| lane.in_flight).sum();
-        let most = self.shared.in_flight_max;
-        let mut slow_room = (most / SLOW_SHARE).max(1).saturating_sub(slow);
-        loop {
-            let before = picked.len();
-            let after = self.lanes.range(ReceiverNo(self.turn.0 + 1)..).map(|(no, _)| *no);
-            let turns: Vec<_> =
-                after.chain(self.lanes.range(..=self.turn).map(|(no, _)| *no)).collect();
-            for no in turns {
-                if picked.len() >= PREPARED_MAX || self.in_flight >= most {
-                    return picked;
-                }
-                let Some(lane) = self.lanes.get_mut(&no).filter(|lane| lane.may_start()) else {
-                    continue;
-                };
-                if lane.is_slow() {
-                    if slow_room == 0 {
-                        continue;
-                    }
-                    slow_room -= 1;
-                }
-                picked.extend(lane.queue.pop_front());
-                lane.in_flight += 1;
-                self.in_flight += 1;
-                self.turn = no;
-            }
-            if picked.len() == before {
-                return picked;
-            }
-        }
     }
 
     fn ended(&mut self, done: Result<Done, JoinError>) {
@@ -257,14 +231,17 @@ impl Sender {
         }
     }
 
-    fn prepared(&mut self, all: Vec<(Handover, Result<Option<Prepared>, Error>)>) {
+    fn prepared(&mut self, all: Vec<(Handover, Result<Ready, Error>)>) {
         self.preparing = false;
-        for (handover, prepared) in all {
-            match prepared {
-                Ok(Some(prepared)) if self.stopping.is_none() => {
-                    let port = self.shared.port.clone();
-                    self.tasks
-                        .spawn(async move { Done::Sent(Box::new(post(port, prepared).await)) });
+        for (handover, ready) in all {
+            if let Some(lane) = self.lanes.get_mut(&handover.receiver) {
+                lane.asked();
+            }
+            match ready {
+                Ok(Ready::Send(prepared)) if self.stopping.is_none() => self.send(*prepared),
+                Ok(Ready::Held) => {
+                    self.dropped(handover);
+                    self.give_back.push(handover);
                 }
                 Ok(_) => self.dropped(handover),
                 Err(error) => {
@@ -276,16 +253,24 @@ impl Sender {
         }
     }
 
+    fn send(&mut self, prepared: Prepared) {
+        if let Some(lane) = self.lanes.get_mut(&prepared.handover.receiver) {
+            lane.bound(prepared.bounds, in_a_while(Duration::ZERO));
+        }
+        let port = self.shared.port.clone();
+        self.tasks.spawn(async move { Done::Sent(Box::new(post(port, prepared).await)) });
+    }
+
     /// A delivery that is not to be sent now leaves its slot.
     fn dropped(&mut self, handover: Handover) {
-        self.free_slot(handover.receiver);
+        self.free_slot(&handover);
         self.rest(handover);
     }
 
-    fn free_slot(&mut self, receiver: ReceiverNo) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        if let Some(lane) = self.lanes.get_mut(&receiver) {
-            lane.in_flight = lane.in_flight.saturating_sub(1);
+    fn free_slot(&mut self, handover: &Handover) {
+        self.turns.free(handover);
+        if let Some(lane) = self.lanes.get_mut(&handover.receiver) {
+            lane.free(handover.class);
         }
     }
 
@@ -296,9 +281,8 @@ impl Sender {
     }
 
     fn sent(&mut self, sent: Ended) {
-        let outcome = sent.attempt.outcome.name();
-        *self.shared.counts.lock().entry(outcome).or_default() += 1;
-        self.free_slot(sent.handover.receiver);
+        self.shared.counts.attempt(sent.attempt.outcome, sent.attempt.duration_ms);
+        self.free_slot(&sent.handover);
         if let Some(lane) = self.lanes.get_mut(&sent.handover.receiver) {
             let failure = sent.failure(domain::id::DeliveryId::default(), 0);
             lane.learn(sent.attempt.duration_ms, failure.as_ref());
@@ -333,6 +317,9 @@ impl Sender {
         for handover in recorded.written {
             self.rest(handover);
         }
+        for receiver in recorded.closed {
+            self.lanes.entry(receiver).or_default().start_slowly();
+        }
         if !self.results.is_empty() {
             self.flush_at.get_or_insert_with(|| in_a_while(Duration::ZERO));
         }
@@ -356,6 +343,12 @@ impl Sender {
             give_back: std::mem::take(&mut self.give_back),
             postponed: std::mem::take(&mut self.postponed),
             epochs: spilled.map(|(no, lane)| (*no, lane.epoch)).collect(),
+            busy: self
+                .lanes
+                .iter()
+                .filter(|(_, lane)| lane.in_flight() > 0)
+                .map(|(no, _)| *no)
+                .collect(),
             rooms: self.lanes.iter().map(|(no, lane)| (*no, lane.room())).collect(),
             until: self.drains.iter().map(|drain| (drain.scope.env, drain.until)).collect(),
         };
@@ -381,7 +374,8 @@ impl Sender {
             }
         }
         for env in tended.drained {
-            if tended.claimed.get(&env).copied().unwrap_or(0) == 0 && self.is_quiet(env) {
+            let found = tended.claimed.get(&env).copied().unwrap_or(0);
+            if found == 0 && self.give_back.is_empty() && self.is_quiet(env) {
                 self.finish_drains(env);
             }
         }
@@ -430,7 +424,7 @@ impl Sender {
 async fn prepare_all(
     shared: Arc<Shared>,
     picked: Vec<Handover>,
-) -> Vec<(Handover, Result<Option<Prepared>, Error>)> {
+) -> Vec<(Handover, Result<Ready, Error>)> {
     let all = picked.clone();
     let reading = shared.clone();
     let read = shared.engine.read(move |read| {
@@ -467,10 +461,16 @@ async fn record_all(shared: &Shared, batch: Vec<Ended>, recorded: &mut Recorded)
     let all = batch.clone();
     let work = move |tx: &mut store::Tx<'_>| {
         tx.is_routine();
-        all.iter().try_for_each(|sent| record(tx, sent))
+        record::record_all(tx, &all)
     };
     match shared.engine.change(scope, work).await {
-        Ok(()) => recorded.written.extend(batch.iter().map(|sent| sent.handover)),
+        Ok(noted) => {
+            recorded.written.extend(batch.iter().map(|sent| sent.handover));
+            recorded.closed.extend(noted.closed);
+            for (class, passed_ms) in noted.told {
+                shared.counts.delivered(class, passed_ms);
+            }
+        }
         Err(error) => {
             tracing::error!(%error, "results are kept until they can be written");
             recorded.left.extend(batch);

@@ -7,6 +7,7 @@ use domain::place::{EnvNo, ReceiverNo};
 use domain::scope::Scope;
 use domain::time::Timestamp;
 use store::deliveries::{self, Handover};
+use store::receivers;
 
 use super::Shared;
 use super::lane::LANE_MAX;
@@ -23,6 +24,8 @@ pub struct Round {
     pub postponed: Vec<Handover>,
     /// Free places of lanes that have fewer than all.
     pub rooms: HashMap<ReceiverNo, usize>,
+    /// Receivers with something on its way: no probe goes out beside it.
+    pub busy: BTreeSet<ReceiverNo>,
     /// Environments that are drained, with the time until when.
     pub until: HashMap<EnvNo, Timestamp>,
     /// How often each spilled lane had given something back when the round began.
@@ -59,24 +62,27 @@ pub async fn tend(shared: Arc<Shared>, round: Round) -> Tended {
 async fn work(shared: &Arc<Shared>, round: &Round, tended: &mut Tended) -> Result<(), Error> {
     let due = shared.engine.read(|read| Ok(deliveries::due(read)?)).await?;
     postpone(shared, &round.postponed).await?;
-    let mut plan: BTreeMap<EnvNo, (BTreeSet<ReceiverNo>, Vec<Handover>)> = BTreeMap::new();
-    for (env, receiver, at) in due {
-        let scope = shared.memory.scope(&shared.engine, env)?;
-        if at <= until(shared, round, &scope) {
-            plan.entry(env).or_default().0.insert(receiver);
+    let mut plan: BTreeMap<EnvNo, Plan> = BTreeMap::new();
+    for due in due {
+        let scope = shared.memory.scope(&shared.engine, due.env)?;
+        if due.at > until(shared, round, &scope) {
+            continue;
+        }
+        let plan = plan.entry(due.env).or_default();
+        if !due.is_probe {
+            let room = round.rooms.get(&due.receiver).copied().unwrap_or(LANE_MAX);
+            plan.rooms.insert(due.receiver, room);
+        } else if !round.busy.contains(&due.receiver) {
+            plan.probes.push(due.receiver);
         }
     }
     for handover in &round.give_back {
-        let (receivers, back) = plan.entry(handover.place.env()).or_default();
-        receivers.insert(handover.receiver);
-        back.push(*handover);
+        plan.entry(handover.place.env()).or_default().back.push(*handover);
     }
-    for (env, (receivers, back)) in plan {
+    for (env, plan) in plan {
         let scope = shared.memory.scope(&shared.engine, env)?;
-        let room = |no: &ReceiverNo| round.rooms.get(no).copied().unwrap_or(LANE_MAX);
-        let rooms = receivers.iter().map(|no| (*no, room(no))).collect();
         let until = until(shared, round, &scope);
-        let (claimed, full) = claim(shared, scope, (rooms, back), until).await?;
+        let (claimed, full) = claim(shared, scope, plan, until).await?;
         tended.claimed.insert(env, claimed);
         tended.full.extend(full);
     }
@@ -100,20 +106,30 @@ fn until(shared: &Shared, round: &Round, scope: &Scope) -> Timestamp {
     round.until.get(&scope.env).copied().unwrap_or_else(|| shared.engine.now(scope))
 }
 
+/// What one round does in one environment.
+#[derive(Clone, Default)]
+struct Plan {
+    /// Free places of receivers with due deliveries.
+    rooms: BTreeMap<ReceiverNo, usize>,
+    /// Receivers with an open circuit whose next probe is due.
+    probes: Vec<ReceiverNo>,
+    back: Vec<Handover>,
+}
+
 /// What is claimed comes back through the hand-over, as everything that is leased does.
 async fn claim(
     shared: &Shared,
     scope: Scope,
-    (rooms, back): (Vec<(ReceiverNo, usize)>, Vec<Handover>),
+    plan: Plan,
     until: Timestamp,
 ) -> Result<(usize, Vec<ReceiverNo>), Error> {
     let work = move |tx: &mut store::Tx<'_>| {
         tx.is_routine();
-        for handover in &back {
+        for handover in &plan.back {
             deliveries::give_back(tx.write()?, &scope, *handover, None)?;
         }
         let (mut claimed, mut full) = (0, Vec::new());
-        for &(receiver, room) in &rooms {
+        for (&receiver, &room) in &plan.rooms {
             let found = deliveries::claim(tx.write()?, &scope, (receiver, room), until)?;
             if found.len() >= room {
                 full.push(receiver);
@@ -123,7 +139,25 @@ async fn claim(
                 tx.hand_over(handover);
             }
         }
+        for &receiver in &plan.probes {
+            claimed += probe(tx, receiver)?;
+        }
         Ok((claimed, full))
     };
     shared.engine.change(scope, work).await
+}
+
+/// Sends a probe. The circuit waits for the next one, whatever becomes of this one.
+fn probe(tx: &mut store::Tx<'_>, receiver: ReceiverNo) -> Result<usize, Error> {
+    let (scope, now) = (tx.scope(), tx.now());
+    let Some(stored) = receivers::find(tx.read()?, &scope, receiver)? else { return Ok(0) };
+    if !stored.health.circuit.until().is_some_and(|until| until <= now) {
+        return Ok(0);
+    }
+    let Some(handover) = deliveries::claim_probe(tx.write()?, &scope, receiver)? else {
+        return Ok(0);
+    };
+    receivers::set_circuit(tx.write()?, &scope, receiver, stored.health.circuit.probed(now))?;
+    tx.hand_over(handover);
+    Ok(1)
 }

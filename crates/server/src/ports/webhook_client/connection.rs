@@ -49,9 +49,17 @@ pub(in crate::ports) struct Connection {
     pub(in crate::ports) key: Key,
     pub(in crate::ports) address: IpAddr,
     pub(in crate::ports) resolved_at: Instant,
+    pub(in crate::ports) opened: Opened,
     sender: http1::SendRequest<Full<Bytes>>,
     /// `None`, once it is over.
     driver: Option<Pin<Box<Driver>>>,
+}
+
+/// How long it took to open a connection.
+#[derive(Clone, Copy)]
+pub(in crate::ports) struct Opened {
+    pub(in crate::ports) connect: Duration,
+    pub(in crate::ports) tls: Option<Duration>,
 }
 
 type Driver = http1::Connection<TokioIo<Box<dyn Stream>>, Full<Bytes>>;
@@ -80,6 +88,7 @@ impl Connector {
         (key, resolved_at): (Key, Instant),
     ) -> Result<Connection, Failed> {
         let refused = |what: &str| Failed::new(Outcome::ConnectFailed, what);
+        let began = Instant::now();
         let tcp = timeout(self.connect_max, connect_first(addresses, target.port())).await;
         let tcp = tcp.map_err(|_| {
             refused(&format!("no connection within {} s", self.connect_max.as_secs()))
@@ -88,13 +97,17 @@ impl Connector {
         if !addresses.contains(&address) {
             return Err(refused("the connection leads elsewhere"));
         }
+        let mut opened = Opened { connect: began.elapsed(), tls: None };
+        let began = Instant::now();
         let stream: Box<dyn Stream> = if target.is_https() {
-            Box::new(self.secure(target, tcp).await?)
+            let stream = self.secure(target, tcp).await?;
+            opened.tls = Some(began.elapsed());
+            Box::new(stream)
         } else {
             Box::new(tcp)
         };
         let (sender, driver) = drive(stream).await?;
-        Ok(Connection { key, address, resolved_at, sender, driver })
+        Ok(Connection { key, address, resolved_at, opened, sender, driver })
     }
 
     async fn secure(
