@@ -1,5 +1,8 @@
 //! Webhooks end to end: receivers that misbehave, order, pauses, clocks, the feed, crashes.
 
+mod bounds;
+mod health;
+mod moody;
 mod operational;
 
 use std::collections::BTreeSet;
@@ -501,8 +504,8 @@ async fn addresses_and_lists_are_judged_at_save() {
         (json!({ "url": "https://example.com/x", "types": ["no"] }), "validation_error", "types"),
         (json!({ "url": "https://example.com/x" }), "validation_error", "types"),
         (
-            json!({ "url": "https://example.com/x", "types": ["*"], "max_rps": 5 }),
-            "not_implemented",
+            json!({ "url": "https://example.com/x", "types": ["*"], "max_rps": 1_001 }),
+            "validation_error",
             "max_rps",
         ),
     ];
@@ -557,7 +560,8 @@ async fn what_a_crash_leaves_open_is_sent_by_the_next_start_under_the_same_id() 
         request.headers.iter().find(|(name, _)| name == "webhook-id").unwrap().1.clone()
     };
     let mut on_the_wire = BTreeSet::new();
-    while on_the_wire.len() < 8 {
+    // As many as a receiver has that never succeeded.
+    while on_the_wire.len() < 2 {
         on_the_wire.insert(id(&asked.recv().await.unwrap()));
     }
     crashing.abort();
@@ -582,17 +586,15 @@ async fn no_more_requests_are_on_the_wire_than_the_operator_allows() {
     let app = TestApp::start().await;
     let (sender, mut asked) = mpsc::unbounded_channel();
     let port = Arc::new(Silent(sender));
-    let deliverer = Deliverer::start_bounded(app.engine.clone(), port, 3);
+    let deliverer = Deliverer::start_bounded(app.engine.clone(), port, 1);
     let body = json!({ "url": "http://127.0.0.1:9/x", "types": ["customer.created"],
         "ordering": "none" });
     assert_eq!(app.post("/v1/webhooks/endpoints", &app.key, &body).await.0, 201);
     for number in 0..8 {
         customer(&app.engine, app.scope, &format!("customer-{number}")).await;
     }
-    for _ in 0..3 {
-        asked.recv().await.unwrap();
-    }
+    asked.recv().await.unwrap();
     let more = tokio::time::timeout(Duration::from_millis(400), asked.recv()).await;
-    assert!(more.is_err(), "a fourth started although none has ended");
+    assert!(more.is_err(), "a second started although the first has not ended");
     deliverer.abort();
 }

@@ -206,7 +206,7 @@ pub fn claim(
             AND next_at <= ?3 ORDER BY next_at, place LIMIT ?4",
     )?;
     let limit = i64::try_from(room).unwrap_or(i64::MAX);
-    let found: Vec<Handover> = select
+    let mut found: Vec<Handover> = select
         .query_map(params![scope.env.get(), receiver.0, Millis(until), limit], |row| {
             handover(receiver, (row.get(0)?, row.get_ref(1)?.as_str()?))
         })?
@@ -215,6 +215,7 @@ pub fn claim(
         "UPDATE deliveries SET state = 'leased', node = ?4
          WHERE receiver = ?1 AND place = ?2 AND env = ?3",
     )?;
+    found.sort_by_key(|one| one.place);
     for one in &found {
         lease.execute(params![receiver.0, one.place.raw(), scope.env.get(), write.node])?;
     }

@@ -270,6 +270,7 @@ pub const ALL: &[(&str, &str)] = &[
          retry_schedule!:int[]? timeout_seconds!:int custom_headers!:map \
          bearer_token_suffix!:text? secret_suffix!:text? secrets!:EndpointSecret[] api_version! \
          send_traceparent!:flag payload_mode! signatures!:text[] public_key!:text? \
+         max_in_flight!:int max_rps!:int? circuit! next_probe_at!:time? \
          failures_in_a_row!:int first_failure_at!:time? \
          last_attempt_at!:time? last_success_at!:time? created_at!:time updated_at!:time \
          created_by! secret",
@@ -303,7 +304,31 @@ pub const ALL: &[(&str, &str)] = &[
         "Attempt",
         "number!:int trigger! started_at!:time sent_at!:time duration_ms!:int status_code!:int? \
          result! error!:text? retry_after_seconds!:int? address!:text? reconnected!:flag \
-         response_body! response_body_encoding!",
+         timing!:Timing response_body! response_body_encoding!",
+    ),
+    ("Timing", "dns_ms!:int? connect_ms!:int? tls_ms!:int? first_byte_ms!:int?"),
+    ("Percentiles", "p50!:int? p95!:int? p99!:int?"),
+    ("BlockedOrderKey", "order_key! waiting!:int blocked_by!:text? waiting_for!"),
+    (
+        "EndpointStats",
+        "endpoint_id! window! attempts!:int delivered!:int failed!:object exhausted!:int \
+         success_rate!:any duration_ms!:Percentiles commit_to_delivered_ms!:Percentiles \
+         pending!:int oldest_pending_at!:time? parked!:int blocked_order_keys!:BlockedOrderKey[] \
+         in_flight!:int in_flight_limit!:int in_flight_limit_reason! circuit! next_probe_at!:time?",
+    ),
+    (
+        "WebhookStats",
+        "endpoints!:int window! attempts!:int delivered!:int failed!:object exhausted!:int \
+         success_rate!:any duration_ms!:Percentiles commit_to_delivered_ms!:Percentiles \
+         pending!:int oldest_pending_at!:time? parked!:int blocked_order_keys!:BlockedOrderKey[] \
+         in_flight!:int in_flight_limit!:int circuit!:Circuits next_probe_at!:time? \
+         worst!:WorstEndpoint[]",
+    ),
+    ("Circuits", "closed!:int open!:int"),
+    (
+        "WorstEndpoint",
+        "endpoint_id! description! state! attempts!:int failed!:int success_rate!:any \
+         pending!:int parked!:int circuit! in_flight!:int",
     ),
     (
         "DeliveryLog",

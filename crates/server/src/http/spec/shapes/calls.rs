@@ -149,6 +149,8 @@ pub const ALL: &[Line] = &[
     ("resumeWebhookEndpoint", 200, "Parked", "Endpoint"),
     ("disableWebhookEndpoint", 200, "Parked", "Endpoint"),
     ("enableWebhookEndpoint", 200, "Parked", "Endpoint"),
+    ("getWebhookEndpointStats", 200, "", "EndpointStats"),
+    ("getWebhookStats", 200, "", "WebhookStats"),
     ("createWebhookSubscription", 201, "NewSubscription", "{subscription!:Subscription}"),
     ("listWebhookSubscriptions", 200, "", "{subscriptions!:Subscription[]}"),
     ("getWebhookSubscription", 200, "", "{subscription!:Subscription}"),

@@ -51,6 +51,8 @@ pub const ALL: &[(&str, &str)] = &[
     ("getHold", USER),
     ("listWebhookEndpoints", "limit:int cursor state"),
     ("listWebhookReplays", "limit:int cursor"),
+    ("getWebhookEndpointStats", "window"),
+    ("getWebhookStats", "window"),
     ("listWebhookSubscriptions", "status"),
     (
         "listWebhookDeliveries",
