@@ -118,7 +118,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_wait_is_shorter_than_the_one_before(probes in 0_u32..2_000) {
-            let wait = |probes| wait_s(Circuit::Open { until: NOON, probes }.probe_failed(NOON, None));
+            let open = |probes| Circuit::Open { until: NOON, probes };
+            let wait = |probes| wait_s(open(probes).probe_failed(NOON, None));
             prop_assert!(wait(probes) <= wait(probes + 1));
             prop_assert!((5..=300).contains(&wait(probes)));
         }

@@ -281,7 +281,9 @@ mod tests {
         /// Whatever happened before: open means that the row is long enough, and a success ends
         /// everything.
         #[test]
-        fn open_circuits_have_a_row_of_failures(steps in prop::collection::vec((0_u64..8, 0_u8..5), 0..60)) {
+        fn open_circuits_have_a_row_of_failures(
+            steps in prop::collection::vec((0_u64..8, 0_u8..5), 0..60),
+        ) {
             let mut health = Health::default();
             for (delivery, luck) in steps {
                 let outcome = if luck == 0 { Outcome::Delivered } else { Outcome::Timeout };
@@ -294,7 +296,8 @@ mod tests {
                 }
                 prop_assert_eq!(health.failures_in_a_row == 0, health.first_failure_at.is_none());
                 if outcome == Outcome::Delivered {
-                    prop_assert_eq!((health.circuit, health.failing_since), (Circuit::Closed, None));
+                    let after = (health.circuit, health.failing_since);
+                    prop_assert_eq!(after, (Circuit::Closed, None));
                 }
             }
         }

@@ -58,8 +58,8 @@ pub fn set(write: Write<'_>, scope: &Scope, delivery: &Delivery) -> Result<(), E
     let mut update = write.connection.prepare_cached(
         "UPDATE deliveries SET class = ?4, state = ?5, step = ?6, attempts = ?7, next_at = ?8,
             last_code = ?9, last_result = ?10, last_error = ?11, last_attempt_at = ?12,
-            last_duration_ms = ?13, delivered_at = ?14, updated_at = ?15, trigger = ?16, halts = ?17,
-            probes = ?18
+            last_duration_ms = ?13, delivered_at = ?14, updated_at = ?15, trigger = ?16,
+            halts = ?17, probes = ?18
          WHERE receiver = ?1 AND place = ?2 AND env = ?3",
     )?;
     update.execute(params![
