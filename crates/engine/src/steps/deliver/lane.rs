@@ -149,6 +149,11 @@ impl Lane {
         let limit = self.limit().0;
         let waits = |class: &usize| allowed[*class] && !self.queues[*class].is_empty();
         let modest = |class: &usize| self.in_flight[*class] < share(limit, *class);
+        if self.ramp.is_some() {
+            // What waited for the receiver to come back goes out in its order.
+            let first = |class: &usize| self.queues[*class].front().map(|one| one.place.raw());
+            return (0..CLASSES).filter(waits).min_by_key(first);
+        }
         let owed = |class: &usize| self.credits[*class] + i64::from(SHARES[*class]);
         let most = (0..CLASSES).filter(waits).filter(modest).max_by_key(owed);
         most.or_else(|| (0..CLASSES).filter(waits).max_by_key(owed))
