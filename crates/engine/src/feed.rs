@@ -117,16 +117,13 @@ pub fn page(read: Read<'_>, scope: &Scope, query: &Query) -> Result<Page, Error>
     let head = events::head(read, scope)?;
     let (mut at, mut found) = (query.after, Vec::new());
     while found.len() < query.limit && at < head && at < query.after + LOOKED_AT_MAX {
-        let (chunk, _) = events::page(read, scope, at, CHUNK)?;
-        if chunk.is_empty() {
-            at = head;
-        }
-        for recorded in chunk {
-            at = recorded.event.place.position();
-            if query.takes(&recorded.event) {
-                found.push(recorded);
-            }
+        let (chunk, seen) = events::page(read, scope, at, CHUNK)?;
+        at = seen.min(head);
+        for recorded in chunk.into_iter().filter(|recorded| query.takes(&recorded.event)) {
+            let place = recorded.event.place.position();
+            found.push(recorded);
             if found.len() == query.limit {
+                at = place;
                 break;
             }
         }

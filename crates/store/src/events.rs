@@ -67,8 +67,8 @@ pub struct Recorded {
     pub recorded_at: Timestamp,
 }
 
-/// The events of the environment after position `after`, in order, at most about `limit`. The
-/// second value is the last position that was looked at.
+/// The events of the environment after position `after`, in order, at most `limit`. The second
+/// value is the position up to which these are all: it may lie beyond the head of the log.
 pub fn page(
     read: Read<'_>,
     scope: &Scope,
@@ -77,13 +77,21 @@ pub fn page(
 ) -> Result<(Vec<Recorded>, u64), Error> {
     let from = scope.env.place(after).raw();
     let (_, last) = scope.env.range();
-    let mut found = own_events(read.connection, (from, last), limit)?;
-    found.extend(entry_events(read, scope, (from, last), limit)?);
-    found.extend(chapters::events(read, scope, (from, last), limit)?);
+    let own = own_events(read.connection, (from, last), limit)?;
+    let told = chapters::events(read, scope, (from, last), limit)?;
+    let (of_entries, mut until) = entry_events(read, scope, (from, last), limit)?;
+    // Where one kind was cut off, the others may reach further: that waits for the next page.
+    for cut in [&own, &told].into_iter().filter(|found| found.len() >= limit as usize) {
+        until = cut.last().map_or(until, |recorded| until.min(recorded.event.place.raw()));
+    }
+    let mut found = [own, told, of_entries].concat();
+    found.retain(|recorded| recorded.event.place.raw() <= until);
     found.sort_by_key(|recorded| recorded.event.place);
-    found.truncate(limit as usize);
-    let seen = found.last().map_or(after, |recorded| recorded.event.place.position());
-    Ok((found, seen))
+    if found.len() > limit as usize {
+        found.truncate(limit as usize);
+        until = found.last().map_or(until, |recorded| recorded.event.place.raw());
+    }
+    Ok((found, Place::from_raw(until).position()))
 }
 
 /// The event at `place`, if it belongs to the scope.
@@ -167,12 +175,13 @@ pub(crate) fn own_event(row: &Row<'_>) -> crate::sql::Result<Recorded> {
     Ok(Recorded { event, recorded_at: row.get::<Millis>(2)?.0 })
 }
 
+/// With the place up to which these are all: an entry may have no events at all.
 fn entry_events(
     read: Read<'_>,
     scope: &Scope,
     (from, last): (i64, i64),
     limit: u32,
-) -> Result<Vec<Recorded>, Error> {
+) -> Result<(Vec<Recorded>, i64), Error> {
     let (first, _) = scope.env.range();
     // The place may lie inside the events of the entry before it.
     let back = (from - EVENTS_PER_ENTRY_MAX).max(first);
@@ -183,17 +192,22 @@ fn entry_events(
     let most = i64::from(limit) + EVENTS_PER_ENTRY_MAX;
     let mut rows = select.query(params![back, last, most])?;
     let mut versions = Versions::default();
-    let mut found = Vec::new();
+    let (mut found, mut looked_at, mut until) = (Vec::new(), 0, last);
     while let Some(row) = rows.next()? {
         let entry = entries::from_row(&row)?;
+        looked_at += 1;
         let recorded_at = entries::recorded_at(&row)?;
         let (wallet, customer) = versions.of(read.connection, &entry)?;
         let facts = Facts { scope: *scope, entry: &entry, wallet: &wallet, customer: &customer };
         let events = domain::event::entry::events(&facts).into_iter();
         let after = events.filter(|event| event.place.raw() > from);
         found.extend(after.map(|event| Recorded { event, recorded_at }));
+        if looked_at == most {
+            let end = found.last().map_or(from, |last: &Recorded| last.event.place.raw());
+            until = end.max(entry.place.raw());
+        }
     }
-    Ok(found)
+    Ok((found, until))
 }
 
 /// Versions of wallets and customers, read once each.

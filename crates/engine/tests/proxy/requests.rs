@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use domain::amount::Amount;
 use domain::proxy::reason::Reason;
+use engine::feed::{Query, page};
 use engine::proxy::{Admission, Outcome, Settled, Status};
 use serde_json::json;
+use store::events::Recorded;
 
 use super::house::*;
 
@@ -219,4 +221,39 @@ async fn a_crash_frees_what_a_stream_had_grown_by() {
     assert_eq!(again.engine.recover_requests(again.scope, None).await.unwrap(), 1);
     assert_eq!(again.balance("ida").await, (amount("1"), Amount::ZERO));
     again.books_balance().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_feed_loses_nothing_behind_many_holds_that_tell_nothing() {
+    let house = house(json!({})).await;
+    house.deposit("gil", "100").await;
+    let body = chat("hi", &json!({"max_tokens": 1}));
+    // More than the feed looks at in one piece.
+    let mut tickets = Vec::new();
+    for _ in 0..600 {
+        tickets.push(house.admitted("gil", &body).await);
+    }
+    house.deposit("hal", "1").await;
+    for ticket in &tickets {
+        house.engine.settle(ticket, used(1, 1)).await.unwrap();
+    }
+    let scope = house.scope;
+    let all = |read: store::Read<'_>| Ok(store::events::page(read, &scope, 0, 100_000)?.0);
+    let all: Vec<_> = house.engine.read_now(all).unwrap();
+    let mut query = Query { limit: 100, ..Query::default() };
+    let mut read_on = Vec::new();
+    loop {
+        let page = house.engine.read_now(|read| page(read, &scope, &query)).unwrap();
+        assert!(page.next > query.after || page.next == page.head, "it goes on");
+        query.after = page.next;
+        read_on.extend(page.events);
+        if page.next == page.head {
+            break;
+        }
+    }
+    let places = |events: &[Recorded]| -> Vec<_> {
+        events.iter().map(|recorded| recorded.event.place.position()).collect()
+    };
+    assert_eq!(places(&read_on), places(&all));
+    assert!(all.len() > 1_200, "{}", all.len());
 }
