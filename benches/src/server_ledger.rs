@@ -53,10 +53,10 @@ async fn measure_http(plan: &Plan) -> anyhow::Result<()> {
         let hot = http::median(&server, plan, http::CONNECTIONS, http::one(&key, 1)).await?;
         all.push([spread, hot]);
     }
-    let [on_server, in_file] = [&all[0], &all[1]];
+    let [theirs, ours] = [&all[0], &all[1]];
     let rows: Vec<Row> = ["10 000 users", "one hot user"]
         .iter()
-        .zip(on_server.iter().zip(in_file))
+        .zip(theirs.iter().zip(ours))
         .map(|(name, (server, file))| {
             let cells = [
                 grouped(server.rate),

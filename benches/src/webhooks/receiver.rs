@@ -67,18 +67,17 @@ impl Drop for Receiver {
     }
 }
 
-async fn serve(mut stream: TcpStream, heard: Arc<Heard>) {
+async fn serve(mut stream: TcpStream, counts: Arc<Heard>) {
     let mut buffer = Vec::with_capacity(8 << 10);
     loop {
-        let Some(whole) = request(&mut stream, &mut buffer).await else { return };
+        let Some((head, body)) = request(&mut stream, &mut buffer).await else { return };
         if buffer.starts_with(HANGS) {
             std::future::pending::<()>().await;
         }
-        let (head, body) = whole;
-        heard.count.fetch_add(1, Ordering::Relaxed);
-        heard.bytes.fetch_add(u64::try_from(body).unwrap_or(0), Ordering::Relaxed);
+        counts.count.fetch_add(1, Ordering::Relaxed);
+        counts.bytes.fetch_add(u64::try_from(body).unwrap_or(0), Ordering::Relaxed);
         if let Some(late) = late_ms(&buffer[head..head + body]) {
-            heard.late_ms.lock().push(late);
+            counts.late_ms.lock().push(late);
         }
         buffer.drain(..head + body);
         if stream.write_all(ANSWER).await.is_err() {

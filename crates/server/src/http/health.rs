@@ -4,6 +4,7 @@ use std::path::Path;
 
 use axum::http::{Method, StatusCode};
 use engine::Error;
+use engine::steps::deliver::Deliverer;
 use serde_json::json;
 
 use super::answer::Answer;
@@ -104,7 +105,7 @@ async fn metrics(app: App, _: Call) -> Result<Answer, Error> {
         ],
     );
     let deliverer = app.deliverer();
-    let counts = deliverer.as_ref().map(|deliverer| deliverer.counts());
+    let counts = deliverer.as_ref().map(Deliverer::counts);
     text.push_str(&crate::webhook_metrics::render(counts, &webhooks, app.streams.open()));
     Ok(Answer::text("text/plain; version=0.0.4", text))
 }

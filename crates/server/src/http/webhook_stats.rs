@@ -74,7 +74,7 @@ async fn all(app: App, call: Call) -> Result<Answer, Error> {
         counted.add(&one.counted);
         join(&mut standing, &one.standing);
     }
-    standing.blocked.sort_by(|a, b| b.waiting.cmp(&a.waiting));
+    standing.blocked.sort_by_key(|one| std::cmp::Reverse(one.waiting));
     standing.blocked.truncate(BLOCKED_MAX);
     let mut view = figures(window, &counted, &standing);
     let limit = |one: &Stats| {

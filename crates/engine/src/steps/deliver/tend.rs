@@ -151,7 +151,7 @@ async fn claim(
 fn probe(tx: &mut store::Tx<'_>, receiver: ReceiverNo) -> Result<usize, Error> {
     let (scope, now) = (tx.scope(), tx.now());
     let Some(stored) = receivers::find(tx.read()?, &scope, receiver)? else { return Ok(0) };
-    if !stored.health.circuit.until().is_some_and(|until| until <= now) {
+    if stored.health.circuit.until().is_none_or(|until| until > now) {
         return Ok(0);
     }
     let Some(handover) = deliveries::claim_probe(tx.write()?, &scope, receiver)? else {
