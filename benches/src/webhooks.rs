@@ -1,5 +1,5 @@
-//! Webhooks end to end: a committed charge, its signed POST, the recorded attempt. The receivers are
-//! in this process, so what a delivery costs is counted in the server's alone.
+//! Webhooks end to end: a committed charge, its signed POST, the recorded attempt. The receivers
+//! are in this process, so what a delivery costs is counted in the server's alone.
 
 mod receiver;
 

@@ -306,7 +306,8 @@ mod tests {
             let envs = envs.into_iter().map(|(env, counters)| {
                 (EnvNo::new(env), EnvTold { counters, last_at })
             });
-            let told = Told { wallets, envs: envs.collect(), keys, changes, ended, recalls, sealed };
+            let envs = envs.collect();
+            let told = Told { wallets, envs, keys, changes, ended, recalls, sealed };
             prop_assert_eq!(Told::unpack(&told.pack()), Some(told));
         }
     }

@@ -252,7 +252,7 @@ async fn keys_that_one_node_sealed_are_known_at_every_node_and_after_a_start() {
             let again = charge(house, "eve", &format!("meanwhile {number}")).await;
             assert_eq!(again, (made.clone(), true), "{number}");
         }
-        assert!(!charge(house, "eve", &format!("new {:p}", house)).await.1);
+        assert!(!charge(house, "eve", &format!("new {house:p}")).await.1);
     }
     third.engine.close();
     pair.first.books_balance().await;

@@ -284,7 +284,7 @@ fn steady(
 async fn nodes_that_are_replaced_one_by_one_under_load_fail_no_request() {
     let (cluster, first) = Cluster::start("1000000").await;
     let delayed = [("FAREBOX_STOP_DELAY_SECONDS", "1")];
-    let mut nodes = vec![cluster.node_with(&delayed).await, cluster.node_with(&delayed).await];
+    let mut nodes = [cluster.node_with(&delayed).await, cluster.node_with(&delayed).await];
     let cluster = Arc::new(cluster);
     let ready = Ready::default();
     ready.lock().extend(nodes.iter().map(|node| (node.base.clone(), true)));

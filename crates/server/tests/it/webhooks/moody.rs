@@ -98,7 +98,7 @@ impl Stage {
     /// Moves the test clock, with everything that is due on the way.
     pub async fn advance(&self, ms: i64) {
         let moved = self.app.engine.advance_clock(self.app.scope, Cause::schedule(), ms);
-        tokio::time::timeout(Duration::from_secs(60), moved).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_mins(1), moved).await.unwrap().unwrap();
     }
 
     pub async fn endpoint_now(&self, endpoint: &Value) -> Value {
