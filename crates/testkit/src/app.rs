@@ -172,6 +172,8 @@ impl TestApp {
     /// Puts the clock of the first tenant's environment at `at`, where it stands still.
     pub fn stand_at(&self, at: Timestamp) {
         let clock = TestClock::Frozen { at_ms: at.millis() };
+        // First here: what is written next is written at that time.
+        self.engine.clocks.set(self.scope.env, Some(clock));
         let (engine, scope) = (self.engine.clone(), self.scope);
         let text = serde_json::to_string(&clock).unwrap();
         let keep = async move {
@@ -183,7 +185,6 @@ impl TestApp {
         // On a thread of its own, since the test has a runtime already.
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         std::thread::spawn(move || runtime.block_on(keep)).join().unwrap();
-        self.engine.clocks.set(self.scope.env, Some(clock));
     }
 
     /// Every event of the first tenant so far, oldest first: its type and its body.

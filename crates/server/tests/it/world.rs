@@ -337,6 +337,8 @@ impl World {
         let secrets = rotated["secrets"].as_array().unwrap().iter();
         let old = secrets.clone().find(|one| !one["expires_at"].is_null()).unwrap();
         self.get("/v1/webhooks/keys").await;
+        self.get(&format!("{path}/stats")).await;
+        self.get("/v1/webhooks/stats?window=1h").await;
         self.endings.push(format!("DELETE {path}/secrets/{}", text(&old["id"])));
         let replays = format!("{path}/replays");
         let replay = self.post(&replays, json!({ "from": "2020-01-01T00:00:00Z" })).await;

@@ -199,3 +199,21 @@ async fn a_thin_payload_names_the_event_and_where_the_rest_is() {
     let path = format!("/v1/webhooks/events/{}", text(&body, "id"));
     assert_eq!(stage.get(&path).await["body"]["event_type"], "customer.created");
 }
+
+#[tokio::test]
+async fn the_published_rust_library_takes_a_delivery_and_no_changed_one() {
+    let stage = stage().await;
+    let endpoint = stage.endpoint("/ok", &["customer.created"], json!({})).await;
+    stage.customer("rust").await;
+    stage.drain().await;
+    let one = stage.sink.received().pop().unwrap();
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in &one.headers {
+        let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+        headers.insert(name, value.parse().unwrap());
+    }
+    let webhook = standardwebhooks::Webhook::new(text(&endpoint, "secret")).unwrap();
+    webhook.verify(&one.body, &headers).unwrap();
+    let changed = [&one.body[..], b" "].concat();
+    assert!(webhook.verify(&changed, &headers).is_err());
+}
