@@ -22,7 +22,8 @@ pub(super) fn is_held(
     order_key: &str,
 ) -> Result<bool, Error> {
     let mut select = connection.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM deliveries WHERE receiver = ?1 AND order_key = ?2
+        "SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_open
+            WHERE receiver = ?1 AND order_key = ?2
             AND state IN ('due', 'leased', 'waiting') AND class <> 'replay')",
     )?;
     Ok(select.query_row(params![receiver.0, order_key], |row| row.get(0))?)
@@ -35,7 +36,7 @@ pub(super) fn is_halted(
     order_key: &str,
 ) -> Result<bool, Error> {
     let mut select = connection.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM deliveries
+        "SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_halted
             WHERE receiver = ?1 AND order_key = ?2 AND halts = 1)",
     )?;
     Ok(select.query_row(params![receiver.0, order_key], |row| row.get(0))?)
@@ -178,7 +179,8 @@ pub fn claim_probe(
     let mut lease = write.connection.prepare_cached(
         "UPDATE deliveries SET state = 'leased', node = ?3
          WHERE env = ?1 AND receiver = ?2 AND state = 'due' AND place = (
-            SELECT p.place FROM deliveries p WHERE p.receiver = ?2 AND p.state = 'due'
+            SELECT p.place FROM deliveries AS p INDEXED BY deliveries_due_by_place
+            WHERE p.receiver = ?2 AND p.state = 'due'
             ORDER BY p.place LIMIT 1) RETURNING place, class",
     )?;
     let found = lease.query_row(params![scope.env.get(), receiver.0, write.node], |row| {
@@ -282,7 +284,8 @@ pub fn promote(
 /// Order keys that stand go on: their owner wants no halt any more.
 pub fn release(write: Write<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<(), Error> {
     let mut update = write.connection.prepare_cached(
-        "UPDATE deliveries SET halts = 0 WHERE env = ?1 AND receiver = ?2 AND halts = 1",
+        "UPDATE deliveries INDEXED BY deliveries_halted SET halts = 0
+         WHERE env = ?1 AND receiver = ?2 AND halts = 1",
     )?;
     update.execute(params![scope.env.get(), receiver.0])?;
     free_heads(write, scope, receiver)
@@ -294,9 +297,10 @@ fn free_heads(write: Write<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<(
     let mut heads = write.connection.prepare_cached(
         "UPDATE deliveries AS d SET state = 'due' WHERE d.env = ?1 AND d.receiver = ?2
             AND d.state = 'waiting'
-            AND NOT EXISTS (SELECT 1 FROM deliveries h
+            AND NOT EXISTS (SELECT 1 FROM deliveries AS h INDEXED BY deliveries_halted
                 WHERE h.receiver = ?2 AND h.order_key = d.order_key AND h.halts = 1)
-            AND d.sequence = (SELECT MIN(o.sequence) FROM deliveries o
+            AND d.sequence = (SELECT MIN(o.sequence)
+                FROM deliveries AS o INDEXED BY deliveries_open
                 WHERE o.receiver = ?2 AND o.order_key = d.order_key AND o.class <> 'replay'
                     AND o.state IN ('due', 'leased', 'waiting'))",
     )?;

@@ -57,7 +57,11 @@ impl Ground {
         };
         if let Ground::File(_) = ground {
             // Whoever had leased them is gone: one process writes to a file.
-            connection.execute("UPDATE deliveries SET state = 'due' WHERE state = 'leased'", [])?;
+            connection.execute(
+                "UPDATE deliveries INDEXED BY deliveries_open SET state = 'due'
+                 WHERE state IN ('due', 'leased', 'waiting') AND state = 'leased'",
+                [],
+            )?;
         }
         let desk = Desk::load(&connection, overlay, seed)?;
         if connection.postgres().is_some() {
