@@ -22,7 +22,8 @@ use crate::value::{Millis, signed, unsigned};
 pub fn unsent(read: Read<'_>, replay: &Replay) -> Result<u64, Error> {
     let mut select = read.connection.prepare_cached(
         "SELECT COUNT(*) FROM deliveries INDEXED BY deliveries_replayed
-         WHERE receiver = ?1 AND replay = ?2 AND trigger = 'replay' AND state IN ('due', 'leased', 'waiting', 'parked')",
+         WHERE receiver = ?1 AND replay = ?2 AND trigger = 'replay'
+            AND state IN ('due', 'leased', 'waiting', 'parked')",
     )?;
     let count: i64 = select.query_row(params![replay.receiver.0, replay.no], |row| row.get(0))?;
     Ok(unsigned(count))
@@ -74,7 +75,8 @@ fn is_held(
 ) -> Result<bool, Error> {
     let mut select = write.connection.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_open
-            WHERE receiver = ?1 AND order_key = ?2 AND state IN ('due', 'leased', 'waiting') AND class = 'replay' AND replay = ?3)",
+            WHERE receiver = ?1 AND order_key = ?2 AND state IN ('due', 'leased', 'waiting')
+                AND class = 'replay' AND replay = ?3)",
     )?;
     Ok(select.query_row(params![receiver.0, order_key, replay], |row| row.get(0))?)
 }
