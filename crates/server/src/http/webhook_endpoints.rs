@@ -178,6 +178,10 @@ async fn act(app: App, call: Call, action: Action) -> Result<Answer, Error> {
     let (body, id) = (call.json()?, id(&call)?);
     let change = (action, call.cause());
     let on = matches!(action, Action::Resume | Action::Enable);
+    let replays = body.get("parked").and_then(Value::as_str) == Some("replay");
+    if on && !replays && body.get("from").is_some_and(|from| !from.is_null()) {
+        return Err(Error::invalid("from", "goes with parked \"replay\" alone"));
+    }
     let moved = match body.get("parked").map(Value::as_str) {
         None | Some(Some("send")) => app.engine.act_on_endpoint(call.scope, id, change).await?,
         Some(Some("discard")) if on => {

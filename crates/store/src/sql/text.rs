@@ -1,7 +1,7 @@
 //! A statement's text as PostgreSQL reads it.
 
-/// `$1` for `?1`, numbers for bare `?` in their order, and what stands in `/*pg … pg*/`. Which index
-/// is meant (`INDEXED BY`) it finds by its statistics; SQLite has none, and takes our word.
+/// `$1` for `?1`, numbers for bare `?` in their order, and what stands in `/*pg … pg*/`. Which
+/// index is meant (`INDEXED BY`) it finds by its statistics; SQLite has none, and takes our word.
 pub(super) fn for_postgres(sql: &str) -> String {
     let mut text = String::with_capacity(sql.len() + 16);
     let (mut quoted, mut bare) = (false, 0);
