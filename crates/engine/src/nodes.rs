@@ -76,7 +76,7 @@ impl Engine {
             return Ok(());
         };
         self.followed.store(news.turn, Ordering::Release);
-        self.database().knows_news(&news);
+        self.database().knows(news.turn);
         if news.changes {
             self.forget_all();
             self.reload_clocks()?;

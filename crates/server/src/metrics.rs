@@ -170,11 +170,11 @@ fn labels(surface: Surface, route: &str) -> String {
     format!("surface=\"{}\",route=\"{route}\"", surface.name())
 }
 
-fn head(text: &mut String, name: &str, kind: &str) {
+pub(crate) fn head(text: &mut String, name: &str, kind: &str) {
     put(text, format_args!("# TYPE {name} {kind}"));
 }
 
-fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
+pub(crate) fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{line}");
 }

@@ -1,10 +1,10 @@
 //! The figures of webhooks as Prometheus text (webhooks 24). No label names a tenant, a receiver or
 //! an address.
 
-use std::fmt::Write as _;
-
 use engine::steps::deliver::{BOUNDS_MS, Counts, Histogram};
 use store::gauges::Webhooks;
+
+use crate::metrics::{head, put};
 
 /// What this process counted and how the database stands, in lines of its own.
 pub fn render(counts: Option<&Counts>, found: &Webhooks, streams: usize) -> String {
@@ -66,15 +66,6 @@ fn histograms(text: &mut String, (name, label): (&str, &str), all: &[(&'static s
 fn seconds(ms: u64) -> String {
     let text = format!("{}.{:03}", ms / 1_000, ms % 1_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-fn head(text: &mut String, name: &str, kind: &str) {
-    put(text, format_args!("# TYPE {name} {kind}"));
-}
-
-fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "{line}");
 }
 
 #[cfg(test)]

@@ -245,15 +245,10 @@ impl Database {
     }
 
     /// This node knows of the changes up to this turn, and never reads older ones aside.
-    pub(crate) fn knows(&self, turn: i64) {
+    pub fn knows(&self, turn: i64) {
         if let Some(replica) = &self.replica {
             replica.knows(turn);
         }
-    }
-
-    /// As `knows`, of what was read here.
-    pub fn knows_news(&self, news: &crate::nodes::News) {
-        self.knows(news.turn);
     }
 
     fn idle_reader(&self) -> Option<Connection> {

@@ -24,8 +24,8 @@ use crate::error::Error;
 use crate::value::{Key, Millis, signed, unsigned};
 use crate::{chapters, entries};
 
-/// Events of an entry are at most this many; the search for a place looks that far back.
-const EVENTS_PER_ENTRY_MAX: i64 = 8;
+/// Events of an entry are at most this many: a walk that may begin inside one looks that far back.
+pub(crate) const EVENTS_PER_ENTRY_MAX: i64 = 8;
 
 pub(crate) fn append(
     connection: &Connection,

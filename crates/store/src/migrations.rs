@@ -14,6 +14,8 @@ pub type Migration = (&'static str, &'static str);
 pub const ALL: &[Migration] =
     &[("0001_foundation", include_str!("migrations/0001_foundation.sql"))];
 
+/// How its planner finds small indexes in large tables; PostgreSQL counts for itself.
+const STATISTICS: &str = include_str!("migrations/sqlite_statistics.sql");
 /// What SQLite has and our statements use, under its names.
 const PRELUDE: &str = include_str!("migrations/prelude.sql");
 const ONE_AT_A_TIME: &str = "SELECT pg_advisory_xact_lock(7003271993)";
@@ -58,6 +60,7 @@ pub fn apply_to_file(connection: &Connection, path: &Path, all: &[Migration]) ->
     for (_, sql) in all.iter().skip(applied(&transaction)) {
         transaction.execute_batch(sql)?;
     }
+    transaction.execute_batch(STATISTICS)?;
     note_applied(&transaction, all)?;
     Ok(transaction.commit()?)
 }
@@ -116,6 +119,9 @@ fn copy_name(path: &Path, migration: &str) -> Result<PathBuf, Error> {
         Error::Open(format!("there are {COPIES_MAX} copies from before {migration}; remove some"))
     })
 }
+
+#[cfg(test)]
+mod plans;
 
 #[cfg(test)]
 mod tests {

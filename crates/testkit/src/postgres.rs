@@ -46,7 +46,6 @@ impl Postgres {
     }
 
     /// A hot standby that follows this server.
-    /// A hot standby that follows this server.
     #[must_use]
     pub fn standby(&self) -> Postgres {
         let standby = Postgres::unborn();

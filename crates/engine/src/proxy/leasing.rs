@@ -62,7 +62,8 @@ impl Engine {
             }
             let want = || Want::Admission(asked.clone());
             let mut room = Box::pin(self.renew(&leased, want())).await?;
-            if room.hold.is_none() && Box::pin(self.recall_elsewhere(&leased)).await? {
+            let recall = self.recall_from_nodes(leased.scope, leased.wallet);
+            if room.hold.is_none() && Box::pin(recall).await? {
                 room = Box::pin(self.renew(&leased, want())).await?;
             }
             drop(turn);

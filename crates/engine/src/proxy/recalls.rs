@@ -8,7 +8,6 @@ use domain::scope::Scope;
 use store::Tx;
 use store::turns::Recall;
 
-use super::leases::Leased;
 use super::renewal::LEASE;
 use crate::error::Error;
 use crate::run::Engine;
@@ -18,11 +17,6 @@ const WAITS_MS_MAX: i64 = 500;
 const LOOKS_EVERY: Duration = Duration::from_millis(40);
 
 impl Engine {
-    /// As `recall_from_nodes`, for a wallet whose lease cannot grow.
-    pub(super) async fn recall_elsewhere(&self, leased: &Leased) -> Result<bool, Error> {
-        self.recall_from_nodes(leased.scope, leased.wallet).await
-    }
-
     /// Calls in what other nodes have leased of a wallet, and waits until each has answered, or
     /// for as long as a request may wait. Returns whether there was anything.
     pub(super) async fn recall_from_nodes(&self, scope: Scope, wallet: i64) -> Result<bool, Error> {

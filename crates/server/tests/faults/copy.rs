@@ -68,7 +68,8 @@ fn columns(connection: &Connection, table: &str) -> Vec<(String, String)> {
 }
 
 fn tables(connection: &Connection) -> Vec<String> {
-    let select = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+    let select = "SELECT name FROM sqlite_schema WHERE type = 'table'
+        AND name NOT LIKE 'sqlite%' ORDER BY name";
     let mut select = connection.prepare(select).unwrap();
     let names = select.query_map([], |row| row.get::<_, String>(0)).unwrap();
     names.map(Result::unwrap).filter(|name| !OF_PROCESSES.contains(&name.as_str())).collect()

@@ -6,6 +6,7 @@ mod moody;
 mod operational;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -516,6 +517,17 @@ async fn addresses_and_lists_are_judged_at_save() {
     assert_eq!(stage.get("/v1/webhooks/endpoints").await["data"], json!([]));
 }
 
+/// A node on the database at `path`, as a start of the binary makes it.
+fn open_node(path: &Path) -> Arc<Engine> {
+    let database = store::Database::open(&testkit::ground::location(path), true).unwrap();
+    let settings = engine::Settings {
+        seal: engine::seal::Seal::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap(),
+        random: engine::random::Random::System,
+        public_url: "http://127.0.0.1".to_owned(),
+    };
+    Engine::start(database, settings).unwrap()
+}
+
 /// A receiver that never answers, and says what it was asked.
 struct Silent(mpsc::UnboundedSender<Request>);
 
@@ -530,19 +542,9 @@ impl WebhookPort for Silent {
 async fn what_a_crash_leaves_open_is_sent_by_the_next_start_under_the_same_id() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("farebox.db");
-    let open = || {
-        let database = store::Database::open(&testkit::ground::location(&path), true).unwrap();
-        let settings = engine::Settings {
-            seal: engine::seal::Seal::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
-                .unwrap(),
-            random: engine::random::Random::System,
-            public_url: "http://127.0.0.1".to_owned(),
-        };
-        Engine::start(database, settings).unwrap()
-    };
     let at = "127.0.0.1:0".parse().unwrap();
     let sink = Sink::start(at, SinkSettings::default()).await.unwrap();
-    let first = open();
+    let first = open_node(&path);
     let scope = first.ensure_tenant("Crash").await.unwrap();
     let body = json!({ "types": ["customer.created"], "ordering": "none" });
     let mut edit = engine::endpoints::read(&body).unwrap();
@@ -568,7 +570,7 @@ async fn what_a_crash_leaves_open_is_sent_by_the_next_start_under_the_same_id() 
     first.close();
     drop(first);
 
-    let second = open();
+    let second = open_node(&path);
     let client = Arc::new(GuardedClient::new(loopback()));
     let deliverer = Deliverer::start(second.clone(), client);
     deliverer.drain_due(scope, second.now(&scope)).await;

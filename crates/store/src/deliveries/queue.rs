@@ -22,7 +22,7 @@ pub(super) fn is_held(
     order_key: &str,
 ) -> Result<bool, Error> {
     let mut select = connection.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_open
+        "SELECT EXISTS (SELECT 1 FROM deliveries
             WHERE receiver = ?1 AND order_key = ?2
             AND state IN ('due', 'leased', 'waiting') AND class <> 'replay')",
     )?;
@@ -36,7 +36,7 @@ pub(super) fn is_halted(
     order_key: &str,
 ) -> Result<bool, Error> {
     let mut select = connection.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_halted
+        "SELECT EXISTS (SELECT 1 FROM deliveries
             WHERE receiver = ?1 AND order_key = ?2 AND halts = 1)",
     )?;
     Ok(select.query_row(params![receiver.0, order_key], |row| row.get(0))?)
@@ -179,7 +179,7 @@ pub fn claim_probe(
     let mut lease = write.connection.prepare_cached(
         "UPDATE deliveries SET state = 'leased', node = ?3
          WHERE env = ?1 AND receiver = ?2 AND state = 'due' AND place = (
-            SELECT p.place FROM deliveries AS p INDEXED BY deliveries_due_by_place
+            SELECT p.place FROM deliveries AS p
             WHERE p.receiver = ?2 AND p.state = 'due'
             ORDER BY p.place LIMIT 1) RETURNING place, class",
     )?;
@@ -284,7 +284,7 @@ pub fn promote(
 /// Order keys that stand go on: their owner wants no halt any more.
 pub fn release(write: Write<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<(), Error> {
     let mut update = write.connection.prepare_cached(
-        "UPDATE deliveries INDEXED BY deliveries_halted SET halts = 0
+        "UPDATE deliveries SET halts = 0
          WHERE env = ?1 AND receiver = ?2 AND halts = 1",
     )?;
     update.execute(params![scope.env.get(), receiver.0])?;
@@ -296,11 +296,11 @@ pub fn release(write: Write<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<
 fn free_heads(write: Write<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<(), Error> {
     let mut heads = write.connection.prepare_cached(
         "UPDATE deliveries AS d SET state = 'due' WHERE d.env = ?1 AND d.receiver = ?2
-            AND d.state = 'waiting'
-            AND NOT EXISTS (SELECT 1 FROM deliveries AS h INDEXED BY deliveries_halted
+            AND d.state IN ('due', 'leased', 'waiting') AND d.state = 'waiting'
+            AND NOT EXISTS (SELECT 1 FROM deliveries AS h
                 WHERE h.receiver = ?2 AND h.order_key = d.order_key AND h.halts = 1)
             AND d.sequence = (SELECT MIN(o.sequence)
-                FROM deliveries AS o INDEXED BY deliveries_open
+                FROM deliveries AS o
                 WHERE o.receiver = ?2 AND o.order_key = d.order_key AND o.class <> 'replay'
                     AND o.state IN ('due', 'leased', 'waiting'))",
     )?;

@@ -21,7 +21,7 @@ use crate::value::{Millis, signed, unsigned};
 /// What was opened and not sent yet.
 pub fn unsent(read: Read<'_>, replay: &Replay) -> Result<u64, Error> {
     let mut select = read.connection.prepare_cached(
-        "SELECT COUNT(*) FROM deliveries INDEXED BY deliveries_replayed
+        "SELECT COUNT(*) FROM deliveries
          WHERE receiver = ?1 AND replay = ?2 AND trigger = 'replay'
             AND state IN ('due', 'leased', 'waiting', 'parked')",
     )?;
@@ -74,7 +74,7 @@ fn is_held(
     replay: i64,
 ) -> Result<bool, Error> {
     let mut select = write.connection.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_open
+        "SELECT EXISTS (SELECT 1 FROM deliveries
             WHERE receiver = ?1 AND order_key = ?2 AND state IN ('due', 'leased', 'waiting')
                 AND class = 'replay' AND replay = ?3)",
     )?;
@@ -168,7 +168,7 @@ pub fn line_up(write: Write<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<
         "UPDATE deliveries AS d SET state = 'waiting' WHERE d.env = ?1 AND d.receiver = ?2
             AND d.state = 'due' AND d.class = 'replay' AND d.replay IS NOT NULL
             AND d.order_key <> ''
-            AND EXISTS (SELECT 1 FROM deliveries AS o INDEXED BY deliveries_open
+            AND EXISTS (SELECT 1 FROM deliveries AS o
                 WHERE o.receiver = ?2 AND o.order_key = d.order_key AND o.class = 'replay'
                     AND o.replay = d.replay AND o.state IN ('due', 'leased', 'waiting')
                     AND o.sequence < d.sequence)",

@@ -14,12 +14,9 @@ use crate::chapters;
 use crate::database::Read;
 use crate::deliveries::{self, Head, Routing};
 use crate::error::Error;
-use crate::events::Versions;
+use crate::events::{EVENTS_PER_ENTRY_MAX, Versions};
 use crate::value::{Millis, unsigned};
 use crate::verify::walk_between;
-
-/// Events of an entry are at most this many: a walk that begins inside one looks that far back.
-const EVENTS_PER_ENTRY_MAX: u64 = 8;
 
 /// What a walk found.
 #[derive(Clone, Debug, Default)]
@@ -94,7 +91,7 @@ fn filter(kind: ReceiverKind, selection: &Selection) -> Option<Filter> {
 /// Of the row that holds the position after `after`.
 fn first_place(read: Read<'_>, scope: &Scope, after: u64) -> Result<i64, Error> {
     let place = scope.env.place(after + 1).raw();
-    let back = scope.env.place(after.saturating_sub(EVENTS_PER_ENTRY_MAX)).raw();
+    let back = scope.env.place(after.saturating_sub(unsigned(EVENTS_PER_ENTRY_MAX))).raw();
     let chapter = chapters::holding(read.connection, scope, place)?;
     let chapter = chapter.map(|(chapter, _)| (chapter.place, chapter.len()));
     let holds = |(at, len): &(domain::place::Place, u64)| at.offset(*len).raw() > place;

@@ -1,7 +1,6 @@
 //! A statement's text as PostgreSQL reads it.
 
-/// `$1` for `?1`, numbers for bare `?` in their order, and what stands in `/*pg … pg*/`. Which
-/// index is meant (`INDEXED BY`) it finds by its statistics; SQLite has none, and takes our word.
+/// `$1` for `?1`, numbers for bare `?` in their order, and what stands in `/*pg … pg*/`.
 pub(super) fn for_postgres(sql: &str) -> String {
     let mut text = String::with_capacity(sql.len() + 16);
     let (mut quoted, mut bare) = (false, 0);
@@ -18,14 +17,7 @@ pub(super) fn for_postgres(sql: &str) -> String {
             text.push_str(&bare.to_string());
         }
     }
-    let text = text.replace("/*pg", "").replace("pg*/", "");
-    match text.split_once(" INDEXED BY ") {
-        Some((before, after)) => {
-            let end = after.find(char::is_whitespace).unwrap_or(after.len());
-            format!("{before}{}", for_postgres(&after[end..]))
-        }
-        None => text,
-    }
+    text.replace("/*pg", "").replace("pg*/", "")
 }
 
 /// The schema that is written for SQLite. Texts compare by their bytes there, so here too.
@@ -83,7 +75,6 @@ mod tests {
             ("SELECT ?1, '?1', ?12", "SELECT $1, '?1', $12"),
             ("SELECT no FROM t /*pg FOR UPDATE pg*/", "SELECT no FROM t  FOR UPDATE "),
             ("SELECT a = ? AND b = ?", "SELECT a = $1 AND b = $2"),
-            ("SELECT a FROM t INDEXED BY i WHERE b = ?1", "SELECT a FROM t WHERE b = $1"),
         ];
         for (ours, theirs) in table {
             assert_eq!(for_postgres(ours), theirs);

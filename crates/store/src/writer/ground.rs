@@ -58,7 +58,7 @@ impl Ground {
         if let Ground::File(_) = ground {
             // Whoever had leased them is gone: one process writes to a file.
             connection.execute(
-                "UPDATE deliveries INDEXED BY deliveries_open SET state = 'due'
+                "UPDATE deliveries SET state = 'due'
                  WHERE state IN ('due', 'leased', 'waiting') AND state = 'leased'",
                 [],
             )?;

@@ -308,19 +308,9 @@ async fn wrong_replays_are_refused_by_field() {
 async fn a_replay_of_thousands_goes_on_after_a_crash_and_sends_each_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("farebox.db");
-    let open = || {
-        let database = store::Database::open(&testkit::ground::location(&path), true).unwrap();
-        let settings = engine::Settings {
-            seal: engine::seal::Seal::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
-                .unwrap(),
-            random: engine::random::Random::System,
-            public_url: "http://127.0.0.1".to_owned(),
-        };
-        Engine::start(database, settings).unwrap()
-    };
     let at = "127.0.0.1:0".parse().unwrap();
     let sink = Sink::start(at, SinkSettings::default()).await.unwrap();
-    let first = open();
+    let first = open_node(&path);
     // On a server the next node waits until this one's lease has ended.
     first.keep_node().await.unwrap();
     let scope = first.ensure_tenant("Crash").await.unwrap();
@@ -350,7 +340,7 @@ async fn a_replay_of_thousands_goes_on_after_a_crash_and_sends_each_in_order() {
     first.close();
     drop(first);
 
-    let second = open();
+    let second = open_node(&path);
     let deliverer = Deliverer::start(second.clone(), client);
     let state = || second.replays(&scope, of, (None, 1)).unwrap().remove(0).0;
     let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
