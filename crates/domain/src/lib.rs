@@ -16,6 +16,7 @@ pub mod packed;
 pub mod paywall;
 pub mod percent;
 pub mod place;
+pub mod portal;
 pub mod proxy;
 pub mod role;
 pub mod scope;

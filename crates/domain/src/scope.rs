@@ -29,6 +29,8 @@ pub enum ActorKind {
 pub enum Source {
     Api,
     Dashboard,
+    /// A customer, in the portal or with its token.
+    Portal,
     Proxy,
     Stripe,
     Schedule,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::alert;
 use crate::amount::NumberError;
+use crate::portal::PortalConfig;
 use crate::topup_bonus::TopupBonus;
 
 /// A setting of this release.
@@ -17,6 +18,7 @@ pub enum Setting {
     BonusCreditsTopup,
     Tenant,
     CreditExpiry,
+    CustomerPortal,
 }
 
 /// What a name stands for.
@@ -69,14 +71,13 @@ pub enum SettingProblem {
     Alert(String),
 }
 
-const LATER: [&str; 16] = [
+const LATER: [&str; 15] = [
     "invoice_config",
     "subscription_config",
     "invoice_pdf_config",
     "customer_onboarding",
     "prepare_processed_events_config",
     "custom_analytics_config",
-    "customer_portal_config",
     "event_ingestion_filter",
     "payment_mandate_limits",
     "draft_invoice_recompute_config",
@@ -116,11 +117,12 @@ pub fn named(name: &str) -> Option<Named> {
 }
 
 impl Setting {
-    pub const ALL: [Setting; 4] = [
+    pub const ALL: [Setting; 5] = [
         Setting::WalletBalanceAlert,
         Setting::BonusCreditsTopup,
         Setting::Tenant,
         Setting::CreditExpiry,
+        Setting::CustomerPortal,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -129,6 +131,7 @@ impl Setting {
             Setting::BonusCreditsTopup => "bonus_credits_topup_config",
             Setting::Tenant => "tenant_config",
             Setting::CreditExpiry => "credit_expiry_config",
+            Setting::CustomerPortal => "customer_portal_config",
         }
     }
 
@@ -146,6 +149,7 @@ impl Setting {
             Setting::CreditExpiry => {
                 json!({ "invoice_grace_seconds": 21_600, "notice_days": [7, 1] })
             }
+            Setting::CustomerPortal => PortalConfig::default().as_json().clone(),
         }
     }
 
@@ -156,6 +160,7 @@ impl Setting {
             Setting::BonusCreditsTopup => Ok(json!(TopupBonus::from_json(value)?)),
             Setting::Tenant => read_limits(value),
             Setting::CreditExpiry => read_expiry(value),
+            Setting::CustomerPortal => Ok(PortalConfig::from_json(value)?.as_json().clone()),
         }
     }
 }

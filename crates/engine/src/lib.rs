@@ -31,6 +31,7 @@ pub mod operational;
 pub mod paywall_keys;
 pub mod paywall_states;
 pub mod paywalls;
+pub mod portal_sessions;
 pub mod ports;
 pub mod prices;
 pub mod providers;

@@ -2,6 +2,7 @@
 
 use domain::id::SettingId;
 use domain::ledger::alerts;
+use domain::portal::PortalConfig;
 use domain::scope::{Cause, Scope};
 use domain::setting::{Named, Setting, SettingError, TenantLimits, named};
 use serde_json::{Value, json};
@@ -40,6 +41,12 @@ pub fn in_force(read: Read<'_>, scope: &Scope, setting: Setting) -> Result<InFor
 pub fn tenant_limits(read: Read<'_>, scope: &Scope) -> Result<TenantLimits, Error> {
     let value = in_force(read, scope, Setting::Tenant)?.value;
     Ok(serde_json::from_value(value).unwrap_or_default())
+}
+
+/// What customers see and may do in the portal.
+pub fn portal_config(read: Read<'_>, scope: &Scope) -> Result<PortalConfig, Error> {
+    let value = in_force(read, scope, Setting::CustomerPortal)?.value;
+    Ok(PortalConfig::from_json(&value).unwrap_or_default())
 }
 
 /// Where a setting is kept: a tenant's is kept in the tenant's first environment.

@@ -35,6 +35,8 @@ pub mod paywall_sections;
 mod paywall_settlements;
 pub mod paywall_users;
 pub mod paywalls;
+pub mod portal;
+pub mod portal_sessions;
 pub mod query;
 pub mod route;
 pub mod settings;
@@ -94,6 +96,8 @@ pub fn routes() -> route::Routes {
         .merge(paywall_owner::routes())
         .merge(paywall_ledger::routes())
         .merge(customers::routes())
+        .merge(portal_sessions::routes())
+        .merge(portal::routes())
         .merge(wallets::routes())
         .merge(wallet_transactions::routes())
         .merge(alerts::routes())

@@ -226,6 +226,7 @@ pub(crate) fn write_actor(actor: &Actor) -> String {
     let source = match actor.source {
         Source::Api => 'a',
         Source::Dashboard => 'd',
+        Source::Portal => 'c',
         Source::Proxy => 'p',
         Source::Stripe => 's',
         Source::Schedule => 't',
@@ -244,6 +245,7 @@ pub(crate) fn read_actor(text: &str) -> Actor {
     let mut letters = text.chars();
     let source = match letters.next() {
         Some('a') => Source::Api,
+        Some('c') => Source::Portal,
         Some('d') => Source::Dashboard,
         Some('p') => Source::Proxy,
         Some('s') => Source::Stripe,

@@ -38,6 +38,7 @@ pub mod nodes;
 pub mod page;
 pub mod paywall_secrets;
 pub mod paywalls;
+pub mod portal_sessions;
 pub mod prices;
 pub mod prompts;
 pub mod providers;

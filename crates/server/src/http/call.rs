@@ -10,6 +10,7 @@ use domain::id::RequestId;
 use domain::ledger::entry::KeyUse;
 use domain::role::Grant;
 use domain::scope::{Actor, ActorKind, Cause, Scope, Source};
+use engine::portal_sessions::Visitor;
 use engine::{Class, Error, Fault};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -36,6 +37,8 @@ pub enum Caller {
     Key(Arc<StoredKey>),
     /// A paywall's key, and the paywall.
     Paywall(Arc<StoredKey>, Arc<StoredPaywall>),
+    /// A customer, in the portal.
+    Customer(Arc<Visitor>),
 }
 
 impl Caller {
@@ -44,6 +47,7 @@ impl Caller {
         match self {
             Caller::Nobody => String::new(),
             Caller::Key(key) | Caller::Paywall(key, _) => key.display.clone(),
+            Caller::Customer(visitor) => visitor.session.display.clone(),
         }
     }
 }
@@ -180,6 +184,9 @@ impl Call {
         if let Caller::Paywall(_, paywall) = &self.caller {
             route = format!("{route} {}", paywall.no);
         }
+        if let Caller::Customer(visitor) = &self.caller {
+            route = format!("{route} {}", visitor.customer.no);
+        }
         let mut names: Vec<_> = self.path.iter().filter(|(name, _)| *name != "user").collect();
         names.sort();
         for (_, value) in names {
@@ -191,6 +198,10 @@ impl Call {
     /// Who causes what this request changes.
     pub fn cause(&self) -> Cause {
         let (kind, id) = match &self.caller {
+            Caller::Customer(visitor) => {
+                let Actor { kind, id, .. } = visitor.actor();
+                (kind, id)
+            }
             Caller::Paywall(_, paywall) => (ActorKind::PaywallKey, paywall.paywall.id.to_string()),
             Caller::Key(key) => (ActorKind::PaywallOwner, key_owner(key)),
             Caller::Nobody => (ActorKind::System, "system".to_owned()),
@@ -206,6 +217,7 @@ impl Call {
     fn source(&self) -> Source {
         match &self.caller {
             Caller::Key(key) if key.kind == SESSION_KIND => Source::Dashboard,
+            Caller::Customer(_) => Source::Portal,
             _ => Source::Api,
         }
     }
@@ -214,7 +226,7 @@ impl Call {
     pub fn grants(&self) -> Vec<Grant> {
         match &self.caller {
             Caller::Key(key) => key.grants(),
-            Caller::Paywall(..) | Caller::Nobody => Vec::new(),
+            Caller::Paywall(..) | Caller::Customer(_) | Caller::Nobody => Vec::new(),
         }
     }
 
@@ -225,6 +237,16 @@ impl Call {
             _ => {
                 Err(Fault::new(Class::Unauthorized, "unauthorized", "a paywall key is needed")
                     .into())
+            }
+        }
+    }
+
+    /// The customer who calls.
+    pub fn visitor(&self) -> Result<&Visitor, Error> {
+        match &self.caller {
+            Caller::Customer(visitor) => Ok(visitor),
+            _ => {
+                Err(Fault::new(Class::Unauthorized, "unauthorized", "a customer is needed").into())
             }
         }
     }

@@ -108,7 +108,6 @@ fn later() -> Routes {
         (Entity::CreditGrant, "/v1/customers/{id}/grants/upcoming", "getCustomerUpcomingGrants"),
         (Entity::Invoice, "/v1/customers/{id}/invoices/summary", "getCustomerInvoiceSummary"),
         (Entity::Payment, "/v1/customers/{id}/payment-methods", "listCustomerPaymentMethods"),
-        (Entity::Portal, "/v1/customers/portal/{external_id}", "createCustomerPortalSession"),
     ];
     let add = |all: Routes, (entity, path, operation)| all.merge(of(entity, path, operation));
     list.into_iter().fold(Routes::default(), add)
@@ -123,7 +122,7 @@ pub fn shown(scope: &Scope, stored: &Stored) -> Value {
     json!(view(scope, &stored.customer))
 }
 
-fn wrong(error: CustomerError) -> Error {
+pub(super) fn wrong(error: CustomerError) -> Error {
     Error::invalid(error.field, error.to_string())
 }
 

@@ -119,6 +119,7 @@ fn who(access: Access) -> String {
     match access {
         Access::Public => "none".to_owned(),
         Access::Paywall => "paywall".to_owned(),
+        Access::Customer => "portal session".to_owned(),
         Access::Key(needs) => needs.to_string(),
         Access::Either(needs) => format!("{needs}, or paywall"),
     }

@@ -31,11 +31,14 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// What is read of a larger body before the connection ends.
 const DROPPED_BYTES_MAX: usize = 32 << 20;
 
+const NO_SESSION: &str = "the token of a portal session is missing";
+
 /// Routes that machines ask all the time.
 const PROBES: [&str; 4] = [" /livez", " /readyz", " /health", " /metrics"];
 
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 static X_PAYWALL_KEY: HeaderName = HeaderName::from_static("x-paywall-key");
+static X_SESSION_TOKEN: HeaderName = HeaderName::from_static("x-session-token");
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
@@ -74,6 +77,8 @@ pub enum Access {
     Paywall,
     /// Either; the credential decides which shape is spoken.
     Either(Needs),
+    /// A customer, with the token of a portal session.
+    Customer,
 }
 
 type Handled = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>;
@@ -98,8 +103,10 @@ impl Route {
             Access::Public => {}
             Access::Key(needs) | Access::Either(needs) if grants_permit(grants, needs) => {}
             Access::Paywall if matches!(call.caller, Caller::Paywall(..)) => {}
+            Access::Customer if matches!(call.caller, Caller::Customer(..)) => {}
             Access::Key(needs) | Access::Either(needs) => return Err(not_permitted(needs)),
             Access::Paywall => return Err(unauthorized("a paywall key is missing")),
+            Access::Customer => return Err(unauthorized(NO_SESSION)),
         }
         (self.handler)(app, call).await
     }
@@ -250,6 +257,7 @@ async fn handle(
     let body = read_body(body, route.body_bytes_max).await?;
     let scope = match &caller {
         Caller::Key(key) | Caller::Paywall(key, _) => key.scope,
+        Caller::Customer(visitor) => visitor.scope(),
         Caller::Nobody => nowhere(),
     };
     let query = parts.uri.query().unwrap_or_default().to_owned();
@@ -309,6 +317,7 @@ fn admit(app: &App, access: Access, headers: &HeaderMap) -> Result<Caller, Error
     match access {
         Access::Public => Ok(Caller::Nobody),
         Access::Paywall => admit_paywall(app, headers),
+        Access::Customer => admit_customer(app, headers),
         Access::Either(needs) if speaks_paywall(headers) => {
             admit_paywall(app, headers).or_else(|error| match headers.get(&X_API_KEY) {
                 Some(_) => admit_key(app, needs, headers),
@@ -345,15 +354,25 @@ fn admit_paywall(app: &App, headers: &HeaderMap) -> Result<Caller, Error> {
     Ok(Caller::Paywall(key, paywall))
 }
 
+fn admit_customer(app: &App, headers: &HeaderMap) -> Result<Caller, Error> {
+    let token = text(headers, &X_SESSION_TOKEN).or_else(|| bearer(headers));
+    let token = token.ok_or_else(|| unauthorized(NO_SESSION))?;
+    Ok(Caller::Customer(Arc::new(app.engine.portal_visitor(token)?)))
+}
+
 /// `X-Paywall-Key`, then `Authorization: Bearer`, then `x-api-key`.
 fn paywall_key(headers: &HeaderMap) -> Option<&str> {
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = || {
-        let value = text(&AUTHORIZATION)?;
-        let (scheme, key) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-    };
-    text(&X_PAYWALL_KEY).or_else(bearer).or_else(|| text(&X_API_KEY))
+    let own = text(headers, &X_PAYWALL_KEY).or_else(|| bearer(headers));
+    own.or_else(|| text(headers, &X_API_KEY))
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, key) = text(headers, &AUTHORIZATION)?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
 fn speaks_paywall(headers: &HeaderMap) -> bool {

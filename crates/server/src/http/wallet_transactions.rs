@@ -48,6 +48,10 @@ pub fn routes() -> Routes {
         )
 }
 
+/// What a customer may ask: nothing of what the operator keeps beside a row.
+static GRAMMAR_OF_CUSTOMERS: Grammar =
+    Grammar { fields: FIELDS, expands: &[], visibility: Visibility::Always, metadata: false };
+
 /// Which wallets are looked through; `None` is all of the environment.
 #[derive(Clone, Default)]
 struct Within {
@@ -61,14 +65,39 @@ async fn of_wallet(app: App, call: Call) -> Result<Answer, Error> {
     let known = app.engine.read_now(|read| Ok(store::wallets::find_no(read, &scope, id)?))?;
     known.ok_or_else(|| Error::not_found("wallet"))?;
     let within = Within { wallets: Some(vec![id]), customers: None };
-    page(&app, scope, Fields::of_query(&call), within).await
+    answer(&app, scope, Fields::of_query(&call), within).await
 }
 
 async fn search(app: App, call: Call) -> Result<Answer, Error> {
     let mut fields = Fields::of_body(&call)?;
     let wallets = ids(&mut fields, "wallet_id", "wallet_ids")?;
     let customers = ids(&mut fields, "customer_id", "customer_ids")?;
-    page(&app, call.scope, fields, Within { wallets, customers }).await
+    answer(&app, call.scope, fields, Within { wallets, customers }).await
+}
+
+async fn answer(app: &App, scope: Scope, fields: Fields, within: Within) -> Result<Answer, Error> {
+    let found = page(app, scope, (&GRAMMAR, fields), within).await?;
+    Ok(found.list.answer(&found.items, found.total).ignoring(&found.unknown))
+}
+
+/// The transactions of a customer's wallet, for the customer.
+pub(super) async fn of_customer(
+    app: &App,
+    scope: Scope,
+    (customer, wallet): (CustomerId, WalletId),
+    fields: Fields,
+) -> Result<Found, Error> {
+    let within = Within { wallets: Some(vec![wallet]), customers: Some(vec![customer]) };
+    page(app, scope, (&GRAMMAR_OF_CUSTOMERS, fields), within).await
+}
+
+/// A page of transactions.
+pub(super) struct Found {
+    pub list: List,
+    pub items: Vec<Value>,
+    pub total: u64,
+    /// What was asked and is not known.
+    pub unknown: Vec<String>,
 }
 
 /// The ids under both names; those of another kind name nothing.
@@ -88,11 +117,11 @@ fn ids<T: std::str::FromStr>(
 async fn page(
     app: &App,
     scope: Scope,
-    mut fields: Fields,
+    (grammar, mut fields): (&'static Grammar, Fields),
     within: Within,
-) -> Result<Answer, Error> {
+) -> Result<Found, Error> {
     let extra = windows(&mut fields)?;
-    let mut list = GRAMMAR.read(&mut fields)?;
+    let mut list = grammar.read(&mut fields)?;
     list.page.conditions.extend(extra);
     let now = app.engine.now(&scope);
     let asked = (list.page.clone(), list.expand.clone());
@@ -108,7 +137,7 @@ async fn page(
         Ok((items?, total))
     };
     let (items, total) = app.engine.read_aside(find).await?;
-    Ok(list.answer(&items, total).ignoring(&fields.unknown()))
+    Ok(Found { list, items, total, unknown: fields.unknown() })
 }
 
 /// Bounds that have names of their own.

@@ -138,7 +138,7 @@ async fn create(app: App, call: Call) -> Result<Answer, Error> {
 }
 
 /// Wallet `id` as it is now.
-async fn read(app: &App, scope: Scope, id: WalletId) -> Result<Shown, Error> {
+pub(super) async fn read(app: &App, scope: Scope, id: WalletId) -> Result<Shown, Error> {
     let now = app.engine.now(&scope);
     let find = move |read: store::Read<'_>| {
         let no = store::wallets::find_no(read, &scope, id)?;
@@ -200,7 +200,8 @@ fn all(
 async fn of_customer(app: App, call: Call) -> Result<Answer, Error> {
     let id = call.path("id", "customer")?;
     let expand = lists::expand(&mut Fields::of_query(&call), EXPANDS)?;
-    wallets_of(&app, call.scope, (Some(id), None), extras(&expand, true)).await
+    let found = wallets_of(&app, call.scope, (Some(id), None), extras(&expand, true)).await?;
+    Ok(Answer::ok(&found))
 }
 
 async fn of_named_customer(app: App, call: Call) -> Result<Answer, Error> {
@@ -212,16 +213,17 @@ async fn of_named_customer(app: App, call: Call) -> Result<Answer, Error> {
     if id.is_none() && name.is_none() {
         return Err(query.refuse("id", "or lookup_key is required"));
     }
-    wallets_of(&app, call.scope, (id, name), extras(&expand, real_time)).await
+    let found = wallets_of(&app, call.scope, (id, name), extras(&expand, real_time)).await?;
+    Ok(Answer::ok(&found))
 }
 
 /// The wallets of one customer, the oldest first, closed ones too.
-async fn wallets_of(
+pub(super) async fn wallets_of(
     app: &App,
     scope: Scope,
     (id, name): (Option<domain::id::CustomerId>, Option<String>),
     extras: Extras,
-) -> Result<Answer, Error> {
+) -> Result<Vec<Value>, Error> {
     let now = app.engine.now(&scope);
     let find = move |read: store::Read<'_>| {
         let found = match (id, &name) {
@@ -234,9 +236,7 @@ async fn wallets_of(
         all(read, &scope, &numbers, now)
     };
     let found = app.engine.read(find).await?;
-    let items: Vec<Value> =
-        found.iter().map(|shown| views::wallet(&scope, shown, extras)).collect();
-    Ok(Answer::ok(&items))
+    Ok(found.iter().map(|shown| views::wallet(&scope, shown, extras)).collect())
 }
 
 async fn update(app: App, call: Call) -> Result<Answer, Error> {

@@ -345,6 +345,13 @@ CREATE TABLE sign_in_links (
   hash BLOB PRIMARY KEY, user_id BLOB, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
   used_at INTEGER) WITHOUT ROWID;
 
+-- Sessions of customers in the portal: the SHA-256 of the token.
+CREATE TABLE portal_sessions (
+  hash BLOB PRIMARY KEY, env INTEGER NOT NULL, customer INTEGER NOT NULL, display TEXT NOT NULL,
+  created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX portal_sessions_by_customer ON portal_sessions (env, customer);
+CREATE INDEX portal_sessions_by_end ON portal_sessions (env, expires_at);
+
 -- What the dashboard draws: sums by hour and by day (`at` is the start in milliseconds) and of all
 -- time (`span` 0), read from the log after the fact. The marks say up to where.
 CREATE TABLE tallies (

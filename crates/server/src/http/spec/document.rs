@@ -51,6 +51,8 @@ pub fn document(routes: &Routes) -> Value {
                 "apiKey": { "type": "apiKey", "in": "header", "name": "x-api-key" },
                 "paywallKey": { "type": "apiKey", "in": "header", "name": "X-Paywall-Key" },
                 "paywallBearer": { "type": "http", "scheme": "bearer" },
+                "portalSession": { "type": "apiKey", "in": "header", "name": "X-Session-Token" },
+                "portalBearer": { "type": "http", "scheme": "bearer" },
             },
             "schemas": schemas,
         },
@@ -103,7 +105,7 @@ fn body(route: &Route, shape: Option<&Shape>) -> Option<Value> {
 fn needs(access: Access) -> Option<Needs> {
     match access {
         Access::Key(needs) | Access::Either(needs) => Some(needs),
-        Access::Public | Access::Paywall => None,
+        Access::Public | Access::Paywall | Access::Customer => None,
     }
 }
 
@@ -112,6 +114,7 @@ fn security(access: Access) -> Value {
         Access::Public => json!([]),
         Access::Key(_) => json!([{ "apiKey": [] }]),
         Access::Paywall => json!([{ "paywallKey": [] }, { "paywallBearer": [] }]),
+        Access::Customer => json!([{ "portalSession": [] }, { "portalBearer": [] }]),
         Access::Either(_) => {
             json!([{ "apiKey": [] }, { "paywallKey": [] }, { "paywallBearer": [] }])
         }
@@ -172,7 +175,7 @@ fn refusal(route: &Route) -> Value {
             let both = ["Error", "PaywallError"].map(schema::named);
             json!({ "anyOf": both })
         }
-        Access::Key(_) | Access::Public => schema::named("Error"),
+        Access::Key(_) | Access::Public | Access::Customer => schema::named("Error"),
     }
 }
 

@@ -50,6 +50,21 @@ pub const ALL: &[(&str, &str)] = &[
     ("NotReady", "status! failed!:text[]"),
     ("Health", "status! rules:text[]"),
     ("Pagination", "total!:int limit!:int offset!:int"),
+    ("PortalSession", "url! token! expires_at!:time"),
+    (
+        "PortalConfig",
+        "overview!:PortalOverview usage!:PortalUsage credits!:PortalCredits \
+         invoices!:PortalInvoices allow_edit_details!:flag allow_top_up!:flag \
+         allow_webhooks!:flag",
+    ),
+    ("PortalOverview", "enabled!:flag wallet_balance!:flag subscriptions!:flag usage_graph!:flag"),
+    (
+        "PortalUsage",
+        "enabled!:flag metric_cards!:flag usage_graph!:flag current_usage!:flag \
+         usage_breakdown!:flag",
+    ),
+    ("PortalCredits", "enabled!:flag wallet_balance!:flag wallet_transactions!:flag"),
+    ("PortalInvoices", "enabled!:flag"),
     (
         "Customer",
         stored!(

@@ -19,6 +19,11 @@ pub const ALL: &[(&str, &str)] = &[
         search!("id customer_ids:texts external_id external_ids:texts name email metadata:map"),
     ),
     (
+        "PortalInfoPatch",
+        "name address_line1 address_line2 address_city address_state address_postal_code \
+         address_country",
+    ),
+    (
         "WalletSearch",
         search!(
             "id wallet_ids:texts customer_id customer_ids:texts external_customer_id \

@@ -24,6 +24,15 @@ pub const ALL: &[Line] = &[
     ("getCustomerByLookupKey", 200, "", "Customer"),
     ("deleteCustomer", 204, "", ""),
     ("eraseCustomer", 200, "", "Customer"),
+    // The portal
+    ("createCustomerPortalSession", 200, "", "PortalSession"),
+    ("endCustomerPortalSessions", 204, "", ""),
+    ("getPortalInfo", 200, "", "Customer"),
+    ("updatePortalInfo", 200, "PortalInfoPatch", "Customer"),
+    ("getPortalConfig", 200, "", "PortalConfig"),
+    ("listPortalWallets", 200, "object", "Wallet[]"),
+    ("getPortalWallet", 200, "", "Wallet"),
+    ("listPortalTransactions", 200, "", "page WalletTransaction"),
     // Wallets
     ("createWallet", 200, "NewWallet", "Wallet"),
     ("listWallets", 200, "", "page Wallet"),
