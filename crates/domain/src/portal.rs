@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use crate::setting::{SettingError, SettingProblem, object};
 
-/// Sections with their items, each on where nobody says. Items of usage, plans and invoices wait for
-/// what they will show.
+/// Sections with their items, each on where nobody says. Usage, plans and invoices wait for what
+/// they will show.
 const SECTIONS: [(&str, &[&str]); 4] = [
     ("overview", &["wallet_balance", "subscriptions", "usage_graph"]),
     ("usage", &["metric_cards", "usage_graph", "current_usage", "usage_breakdown"]),

@@ -105,5 +105,8 @@ pub fn routes() -> route::Routes {
 
 /// What a running server answers with.
 pub fn entrance(app: App) -> entrance::Entrance {
-    entrance::Entrance::new(routes().merge(crate::web::routes()), app)
+    entrance::Entrance::new(
+        routes().merge(crate::web::routes()).merge(crate::web::portal::routes()),
+        app,
+    )
 }

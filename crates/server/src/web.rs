@@ -29,6 +29,7 @@ mod parts;
 mod paywall;
 mod paywalls;
 mod playground;
+pub mod portal;
 mod requests;
 mod settings;
 mod sign_in;

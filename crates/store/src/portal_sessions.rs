@@ -1,5 +1,5 @@
-//! Sessions of customers in the portal: who a token's SHA-256 stands for, and until when. Whether it
-//! is good now is the engine's to say.
+//! Sessions of customers in the portal: who a token's SHA-256 stands for, and until when. Whether
+//! it is good now is the engine's to say.
 
 use crate::sql::{OptionalExtension, params};
 use domain::id::{EnvironmentId, TenantId};

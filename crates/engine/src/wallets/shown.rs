@@ -45,10 +45,15 @@ impl Shown {
 
 /// Wallet number `no` as it is now: what has expired and is not posted yet is subtracted.
 pub fn read(read: Read<'_>, scope: &Scope, no: i64, now: Timestamp) -> Result<Shown, Error> {
+    Ok(Shown::of(&account(read, scope, no, now)?, now))
+}
+
+/// As `read`, with the lots.
+pub fn account(read: Read<'_>, scope: &Scope, no: i64, now: Timestamp) -> Result<Account, Error> {
     let account = store::accounts::load(read, no)?;
     let mut account = account.ok_or_else(|| Error::not_found("wallet"))?;
     settle(&mut account, *scope, now);
-    Ok(Shown::of(&account, now))
+    Ok(account)
 }
 
 /// As `read`, inside a command that changed the wallet.

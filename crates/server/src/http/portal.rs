@@ -1,9 +1,9 @@
-//! `/v1/customer/portal`: what a customer sees and does with the token of a portal session. Each
-//! handler is of that customer alone, and of what the setting `customer_portal_config` lets be seen.
+//! `/v1/customer/portal`: what a customer sees and does with the token of a portal session. All of
+//! it is of that customer alone, and of what `customer_portal_config` lets be seen.
 
 use axum::http::Method;
 use domain::customer::CustomerPatch;
-use domain::id::{CustomerId, WalletId};
+use domain::id::WalletId;
 use domain::portal::{Allowance, Item, PortalConfig};
 use engine::{Error, customers, settings};
 use serde_json::{Map, Value, json};
@@ -72,7 +72,16 @@ pub fn routes() -> Routes {
             (Method::GET, "/v1/customer/portal/wallets/{id}/transactions"),
             Access::Customer,
             doc("listPortalTransactions", "The transactions of a wallet of the customer"),
-            transactions,
+            async |app, call| {
+                let of = own_wallet(&app, &call)?;
+                transactions(app, call, Some(of)).await
+            },
+        )
+        .add(
+            (Method::GET, "/v1/customer/portal/transactions"),
+            Access::Customer,
+            doc("listPortalTransactionsOfAll", "The transactions of all wallets of the customer"),
+            async |app, call| transactions(app, call, None).await,
         )
         .merge(later())
 }
@@ -176,29 +185,25 @@ async fn list(app: App, call: Call) -> Result<Answer, Error> {
 
 async fn wallet(app: App, call: Call) -> Result<Answer, Error> {
     must(config(&app, &call)?.shows_balances(), "the balance")?;
-    let id: WalletId = call.path("id", "wallet")?;
-    let shown = wallets::read(&app, call.scope, id).await?;
-    if shown.wallet.customer_id != call.visitor()?.customer.customer.id {
-        return Err(Error::not_found("wallet"));
-    }
+    let shown = wallets::read(&app, call.scope, own_wallet(&app, &call)?).await?;
     Ok(Answer::ok(&own(views::wallet(&call.scope, &shown, EXTRAS))))
 }
 
-/// Another customer's wallet is not there.
-pub fn own_wallet(app: &App, call: &Call) -> Result<(CustomerId, WalletId), Error> {
+/// The wallet that the path names; another customer's is not there.
+fn own_wallet(app: &App, call: &Call) -> Result<WalletId, Error> {
     let id: WalletId = call.path("id", "wallet")?;
-    let (scope, customer) = (call.scope, &call.visitor()?.customer);
+    let (scope, customer) = (call.scope, call.visitor()?.customer.no);
     let is_own = app.engine.read_now(|read| {
         let no = store::wallets::find_no(read, &scope, id)?;
-        let own = store::wallets::numbers_of_customer(read, &scope, customer.no)?;
+        let own = store::wallets::numbers_of_customer(read, &scope, customer)?;
         Ok::<_, Error>(no.is_some_and(|no| own.contains(&no)))
     })?;
-    if is_own { Ok((customer.customer.id, id)) } else { Err(Error::not_found("wallet")) }
+    if is_own { Ok(id) } else { Err(Error::not_found("wallet")) }
 }
 
-async fn transactions(app: App, call: Call) -> Result<Answer, Error> {
+async fn transactions(app: App, call: Call, wallet: Option<WalletId>) -> Result<Answer, Error> {
     must(config(&app, &call)?.shows(Item::Transactions), "the list of transactions")?;
-    let of = own_wallet(&app, &call)?;
+    let of = (call.visitor()?.customer.customer.id, wallet);
     let fields = Fields::of_query(&call);
     let found = wallet_transactions::of_customer(&app, call.scope, of, fields).await?;
     let items: Vec<Value> = found.items.into_iter().map(own).collect();

@@ -80,14 +80,15 @@ async fn answer(app: &App, scope: Scope, fields: Fields, within: Within) -> Resu
     Ok(found.list.answer(&found.items, found.total).ignoring(&found.unknown))
 }
 
-/// The transactions of a customer's wallet, for the customer.
+/// The transactions of a customer, or of one of its wallets, for the customer.
 pub(super) async fn of_customer(
     app: &App,
     scope: Scope,
-    (customer, wallet): (CustomerId, WalletId),
+    (customer, wallet): (CustomerId, Option<WalletId>),
     fields: Fields,
 ) -> Result<Found, Error> {
-    let within = Within { wallets: Some(vec![wallet]), customers: Some(vec![customer]) };
+    let wallets = wallet.map(|wallet| vec![wallet]);
+    let within = Within { wallets, customers: Some(vec![customer]) };
     page(app, scope, (&GRAMMAR_OF_CUSTOMERS, fields), within).await
 }
 

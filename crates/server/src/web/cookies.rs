@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use engine::portal_sessions::SESSION_MS as PORTAL_MS;
 use engine::sign_ins::SESSION_MS;
 
 use crate::http::answer::Answer;
@@ -11,6 +12,9 @@ use crate::http::call::Call;
 const SESSION: &str = "farebox_session";
 const THEME: &str = "farebox_theme";
 const NOTE: &str = "farebox_note";
+/// The portal's, which go to its pages alone.
+const PORTAL: &str = "farebox_portal";
+const PORTAL_NOTE: &str = "farebox_portal_note";
 const NOTE_CHARS_MAX: usize = 600;
 const NOTE_SECONDS: i64 = 60;
 
@@ -43,8 +47,21 @@ pub fn theme(call: &Call) -> Option<&'static str> {
     }
 }
 
+/// The token of a customer's session in the portal.
+pub fn portal(call: &Call) -> Option<String> {
+    find(call, PORTAL).filter(|token| !token.is_empty())
+}
+
 pub fn note(call: &Call) -> Option<Note> {
-    let text = URL_SAFE_NO_PAD.decode(find(call, NOTE)?).ok()?;
+    read_note(&find(call, NOTE)?)
+}
+
+pub fn portal_note(call: &Call) -> Option<Note> {
+    read_note(&find(call, PORTAL_NOTE)?)
+}
+
+fn read_note(text: &str) -> Option<Note> {
+    let text = URL_SAFE_NO_PAD.decode(text).ok()?;
     let text = String::from_utf8(text).ok()?;
     let (kind, text) = text.split_at_checked(1)?;
     Some(Note { good: kind == "+", text: text.chars().take(NOTE_CHARS_MAX).collect() })
@@ -70,10 +87,34 @@ pub fn with_theme(answer: Answer, theme: &str, secure: bool) -> Answer {
 
 pub fn with_note(answer: Answer, note: Option<&Note>, secure: bool) -> Answer {
     let Some(note) = note else { return answer };
+    answer.with("set-cookie", &cookie(NOTE, &written(note), NOTE_SECONDS, secure))
+}
+
+fn written(note: &Note) -> String {
     let sign = if note.good { '+' } else { '-' };
     let text: String = note.text.chars().take(NOTE_CHARS_MAX).collect();
-    let value = URL_SAFE_NO_PAD.encode(format!("{sign}{text}"));
-    answer.with("set-cookie", &cookie(NOTE, &value, NOTE_SECONDS, secure))
+    URL_SAFE_NO_PAD.encode(format!("{sign}{text}"))
+}
+
+fn portal_cookie(name: &str, value: &str, seconds: i64, secure: bool) -> String {
+    cookie(name, value, seconds, secure).replacen("Path=/", "Path=/portal", 1)
+}
+
+pub fn with_portal(answer: Answer, token: &str, secure: bool) -> Answer {
+    answer.with("set-cookie", &portal_cookie(PORTAL, token, PORTAL_MS / 1_000, secure))
+}
+
+pub fn without_portal(answer: Answer, secure: bool) -> Answer {
+    answer.with("set-cookie", &portal_cookie(PORTAL, "", 0, secure))
+}
+
+pub fn with_portal_note(answer: Answer, note: Option<&Note>, secure: bool) -> Answer {
+    let Some(note) = note else { return answer };
+    answer.with("set-cookie", &portal_cookie(PORTAL_NOTE, &written(note), NOTE_SECONDS, secure))
+}
+
+pub fn without_portal_note(answer: Answer) -> Answer {
+    answer.with("set-cookie", &portal_cookie(PORTAL_NOTE, "", 0, false))
 }
 
 /// The note was shown.

@@ -6,10 +6,12 @@ use std::sync::OnceLock;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue};
+use domain::role::Grant;
 use engine::Error;
 use serde_json::Value;
 
 use super::visit::Visit;
+use crate::app::App;
 use crate::http::answer::Answer;
 use crate::http::call::{Call, Caller, IDEMPOTENCY_KEY};
 use crate::http::route::Route;
@@ -34,7 +36,10 @@ fn table() -> &'static HashMap<String, Listed> {
 
 /// One call of the API.
 pub struct Ask<'a> {
-    visit: &'a Visit,
+    app: &'a App,
+    /// The request of the page.
+    page: &'a Call,
+    grants: &'a [Grant],
     name: &'a str,
     path: HashMap<String, String>,
     query: String,
@@ -45,8 +50,13 @@ pub struct Ask<'a> {
 
 /// `name` is method and path as they are declared, such as `GET /v1/wallets/{id}`.
 pub fn ask<'a>(visit: &'a Visit, name: &'a str) -> Ask<'a> {
+    Ask { grants: &visit.grants, ..ask_of(&visit.app, &visit.call, name) }
+}
+
+/// As `ask`, as whoever the page's request is of.
+pub fn ask_of<'a>(app: &'a App, page: &'a Call, name: &'a str) -> Ask<'a> {
     let (path, query) = (HashMap::new(), String::new());
-    Ask { visit, name, path, query, body: None, once: None, caller: None }
+    Ask { app, page, grants: &[], name, path, query, body: None, once: None, caller: None }
 }
 
 impl Ask<'_> {
@@ -104,16 +114,16 @@ impl Ask<'_> {
         }
         let body = self.body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         let call = Call {
-            request: self.visit.call.request,
-            caller: self.caller.unwrap_or_else(|| self.visit.call.caller.clone()),
-            scope: self.visit.call.scope,
+            request: self.page.request,
+            caller: self.caller.unwrap_or_else(|| self.page.caller.clone()),
+            scope: self.page.scope,
             headers,
             body,
             route: listed.name,
             path: self.path,
             query: self.query,
         };
-        listed.route.run(self.visit.app.clone(), call, &self.visit.grants).await
+        listed.route.run(self.app.clone(), call, self.grants).await
     }
 
     /// The answer's body; null where it has none.

@@ -93,15 +93,20 @@ impl Page {
 
 /// A whole document with the headers of all of ours.
 pub fn html_answer(document: Markup, status: StatusCode) -> Answer {
+    guarded(document, status, (POLICY, "same-origin"))
+}
+
+/// A whole document under a policy, which tells other sites so much of where it is linked from.
+pub fn guarded(document: Markup, status: StatusCode, (policy, referrer): (&str, &str)) -> Answer {
     let mut answer = Answer::text("text/html; charset=utf-8", document.into_string());
     if let Answer::Raw(response) = &mut answer {
         *response.status_mut() = status;
     }
     answer
-        .with("content-security-policy", POLICY)
+        .with("content-security-policy", policy)
         .with("x-content-type-options", "nosniff")
         .with("x-frame-options", "DENY")
-        .with("referrer-policy", "same-origin")
+        .with("referrer-policy", referrer)
         .with("cross-origin-opener-policy", "same-origin")
         .with("cache-control", "no-store")
 }

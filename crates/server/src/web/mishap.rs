@@ -28,7 +28,7 @@ pub fn sentence(text: &str) -> String {
 }
 
 /// The status that the API gives the same error.
-fn status(error: &Error) -> StatusCode {
+pub fn status(error: &Error) -> StatusCode {
     match errors::answer(error, Surface::Billing, domain::id::RequestId::default()) {
         Answer::Whole { status, .. } => status,
         Answer::Raw(_) => StatusCode::INTERNAL_SERVER_ERROR,

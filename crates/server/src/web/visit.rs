@@ -248,14 +248,22 @@ fn must_be_ours(visit: &Visit, posts: bool) -> Result<(), Error> {
     if !posts {
         return Ok(());
     }
-    let given = visit.form().get("csrf");
-    let given = visit.call.header("x-csrf").map_or(given, str::to_owned);
-    let same = bool::from(given.as_bytes().ct_eq(visit.csrf().as_bytes()));
-    if same && is_same_site(&visit.call) {
+    if proves(&visit.call, &visit.token) && is_same_site(&visit.call) {
         return Ok(());
     }
+    Err(not_ours())
+}
+
+/// Whether the request carries the proof of the session's forms.
+pub fn proves(call: &Call, token: &str) -> bool {
+    let given = Form::of(&call.body).get("csrf");
+    let given = call.header("x-csrf").map_or(given, str::to_owned);
+    bool::from(given.as_bytes().ct_eq(csrf(token).as_bytes()))
+}
+
+pub fn not_ours() -> Error {
     let message = "this form is not from this page as it is now; load the page again";
-    Err(Fault::new(Class::Forbidden, "permission_denied", message).into())
+    Fault::new(Class::Forbidden, "permission_denied", message).into()
 }
 
 /// What browsers say about where a request comes from.

@@ -35,7 +35,7 @@ fn path(route: &Route) -> String {
 fn needs(route: &Route) -> Option<Needs> {
     match route.access {
         Access::Key(needs) | Access::Either(needs) => Some(needs),
-        Access::Paywall | Access::Public => None,
+        Access::Paywall | Access::Customer | Access::Public => None,
     }
 }
 
@@ -84,6 +84,12 @@ async fn a_key_opens_what_its_role_permits_and_nothing_else() {
             if route.access == Access::Paywall {
                 let (status, _) = status_with(&app, route, &reader).await;
                 assert_eq!(status, 401, "{name} takes a paywall key only");
+            }
+            if route.access == Access::Customer {
+                for key in [&reader, &app.key] {
+                    let (status, _) = status_with(&app, route, key).await;
+                    assert_eq!(status, 401, "{name} takes a customer's token only");
+                }
             }
             continue;
         };

@@ -17,6 +17,7 @@ mod harness;
 mod limits;
 mod operations;
 mod paywalls;
+mod portal;
 mod proof;
 mod proxy;
 mod refunds;

@@ -29,6 +29,14 @@ async fn other_paywall(app: &TestApp) -> String {
     app.engine.create_paywall(scope, Cause::schedule(), body).await.unwrap().api_key
 }
 
+/// The token of a customer of the other tenant.
+async fn other_customer(app: &TestApp) -> String {
+    let body = json!({ "external_id": "stranger", "name": "Stranger" });
+    assert_eq!(app.post("/v1/customers", &app.other_key, &body).await.0, 201);
+    let opened = app.get("/v1/customers/portal/stranger", &app.other_key).await.2;
+    opened["token"].as_str().unwrap().to_owned()
+}
+
 /// Everything that a tenant's log and audit log tell, by their ends.
 async fn marks(app: &TestApp) -> (u64, Value) {
     let scope = app.scope;
@@ -66,10 +74,15 @@ async fn with_the_key_of_another_tenant_every_call_tells_nothing_and_changes_not
     let app = &world.app;
     let (paywall, theirs) = (other_paywall(app).await, ids_of(&world).await);
     assert!(theirs.len() > 30, "{theirs:?}");
+    let customer = other_customer(app).await;
     let before = marks(app).await;
     let (mut wrong, mut tried) = (Vec::new(), 0);
     for example in &world.examples {
-        let key = if example.key == app.key { &app.other_key } else { &paywall };
+        let key = match &example.key {
+            key if *key == app.key => &app.other_key,
+            key if *key == world.token => &customer,
+            _ => &paywall,
+        };
         let body = example.body.as_ref().map(|body| serde_json::to_vec(body).unwrap());
         let sent = app.send(example.method.clone(), &example.path, key, &[], body);
         let (status, _, answer) = sent.await;

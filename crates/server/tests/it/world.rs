@@ -25,6 +25,8 @@ pub struct World {
     /// Answers chats.
     provider: Provider,
     pub paywall_key: String,
+    /// Of the customer's session in the portal.
+    pub token: String,
     pub examples: Vec<Example>,
     /// Calls that end something: made last, if at all.
     endings: Vec<String>,
@@ -46,10 +48,12 @@ impl World {
         let (examples, endings) = (Vec::new(), Vec::new());
         let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let provider = Provider::start(at, Settings::default()).await.unwrap();
-        let mut world = World { app, provider, paywall_key: String::new(), examples, endings };
+        let (paywall_key, token) = (String::new(), String::new());
+        let mut world = World { app, provider, paywall_key, token, examples, endings };
         world.tenant().await;
         let customer = world.customers().await;
         world.wallets(&customer).await;
+        world.portal().await;
         let paywall = world.paywall().await;
         world.users(&paywall).await;
         world.proxied(&paywall).await;
@@ -76,7 +80,13 @@ impl World {
             || PROXIED.contains(&path)
             || path.starts_with("/v1/webhooks/subscriptions")
             || path.starts_with("/v1/webhooks/logs");
-        let key = if of_paywall { &self.paywall_key } else { &self.app.key }.clone();
+        let of_customer = path.starts_with("/v1/customer/portal");
+        let key = match (of_paywall, of_customer) {
+            (true, _) => &self.paywall_key,
+            (_, true) => &self.token,
+            _ => &self.app.key,
+        };
+        let key = key.clone();
         let method: Method = method.parse().unwrap();
         let bytes = body.as_ref().map(|body| serde_json::to_vec(body).unwrap());
         let (status, _, answer) = self.app.send(method.clone(), path, &key, &[], bytes).await;
@@ -217,6 +227,22 @@ impl World {
         let wallet = self.post(&format!("{path}/modify"), body).await;
         let path = format!("/v1/wallets/{}", text(&wallet["id"]));
         self.post(&format!("{path}/terminate"), json!({})).await;
+    }
+
+    /// With the token of the customer that has wallets.
+    async fn portal(&mut self) {
+        let opened = self.get("/v1/customers/portal/ann").await;
+        self.token = text(&opened["token"]);
+        let base = "/v1/customer/portal";
+        self.get(&format!("{base}/info")).await;
+        self.put(&format!("{base}/info"), json!({ "address_city": "Paris" })).await;
+        self.get(&format!("{base}/config")).await;
+        let wallets = self.post(&format!("{base}/wallets"), json!({})).await;
+        let wallet = format!("{base}/wallets/{}", text(&wallets[0]["id"]));
+        self.get(&wallet).await;
+        self.get(&format!("{wallet}/transactions")).await;
+        self.get(&format!("{base}/transactions?limit=2")).await;
+        self.endings.push("DELETE /v1/customers/portal/ann".to_owned());
     }
 
     async fn paywall(&mut self) -> String {

@@ -33,6 +33,7 @@ pub const ALL: &[Line] = &[
     ("listPortalWallets", 200, "object", "Wallet[]"),
     ("getPortalWallet", 200, "", "Wallet"),
     ("listPortalTransactions", 200, "", "page WalletTransaction"),
+    ("listPortalTransactionsOfAll", 200, "", "page WalletTransaction"),
     // Wallets
     ("createWallet", 200, "NewWallet", "Wallet"),
     ("listWallets", 200, "", "page Wallet"),

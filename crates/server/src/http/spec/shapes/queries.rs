@@ -43,6 +43,14 @@ pub const ALL: &[(&str, &str)] = &[
              expiry_date_after:time credits_available_gt:amount"
         ),
     ),
+    (
+        "listPortalTransactionsOfAll",
+        list!(
+            "id transaction_ids type transaction_status transaction_reason reference_type \
+             reference_id priority:int parent_transaction_id expiry_date_before:time \
+             expiry_date_after:time credits_available_gt:amount"
+        ),
+    ),
     ("listApiKeys", "limit:int offset:int status"),
     ("listEnvironments", "limit:int offset:int"),
     ("listPaywalls", PAGE),
