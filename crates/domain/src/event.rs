@@ -19,6 +19,7 @@ use crate::id::{EventId, RequestId};
 use crate::place::Place;
 use crate::time::Timestamp;
 use crate::webhook::catalogue::EventType;
+use crate::webhook::channel::Channels;
 
 /// One event with its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub struct Event {
     pub sequence: u64,
     /// Number of the paywall, for events of the paywall family.
     pub paywall: Option<i64>,
+    pub channels: Channels,
     pub body: Vec<u8>,
     pub request: Option<RequestId>,
     pub idempotency_key: Option<String>,

@@ -14,6 +14,7 @@ use crate::amount::{Amount, Rate};
 use crate::currency::Currency;
 use crate::id::{CustomerId, PaywallId, WalletId};
 use crate::time::Timestamp;
+use crate::webhook::channel::Channels;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -119,6 +120,13 @@ pub struct PaywallLink {
     pub decimals: u32,
 }
 
+/// Who pays: a wallet and the customer whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payer {
+    pub customer: CustomerId,
+    pub wallet: WalletId,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wallet {
     pub id: WalletId,
@@ -162,6 +170,15 @@ impl Wallet {
             WalletType::PrePaid => vec![PriceType::Usage],
             WalletType::PostPaid => vec![PriceType::All],
         }
+    }
+
+    pub fn payer(&self) -> Payer {
+        Payer { customer: self.customer_id, wallet: self.id }
+    }
+
+    /// What every event about the wallet touches.
+    pub fn channels(&self) -> Channels {
+        Channels::of_wallet(self.payer(), self.paywall.as_ref().map(|link| link.id))
     }
 
     /// `null` for a billing wallet, else the paywall's id.

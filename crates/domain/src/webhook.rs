@@ -51,6 +51,7 @@ macro_rules! wire_names {
 pub mod address;
 pub mod body;
 pub mod catalogue;
+pub mod channel;
 pub mod circuit;
 pub mod filter;
 pub mod headers;

@@ -151,7 +151,7 @@ pub fn tell(
     let (no, id) = (paywall.no, paywall.paywall.id);
     let request = caller.cause.request.map(|id| id.to_string());
     let data = Data::new(id, tx.scope().tenant)
-        .with("walletUserId", caller.sight.customer.to_string())
+        .with("walletUserId", caller.sight.payer.customer.to_string())
         .with("externalUserId", caller.user.as_str())
         .with("reason", reason.name())
         .maybe("requestId", request.clone());
@@ -161,8 +161,8 @@ pub fn tell(
         external_id: Some(caller.user.as_str().to_owned()),
     };
     let kind = EventType::PAYWALL_REQUEST_BLOCKED;
-    let user = Some(caller.sight.customer);
-    tx.tell_paywall((no, id), user, kind, caller.cause, |telling| {
+    let payer = Some(caller.sight.payer);
+    tx.tell_paywall((no, id), payer, kind, caller.cause, |telling| {
         let actor = &caller.cause.actor;
         let told = Told { paywall: id, data, metadata: None, actor, subject };
         domain::event::paywall::render(telling, &told)

@@ -202,9 +202,9 @@ pub(crate) fn tell_depleted(
     (required, available): (Amount, Amount),
 ) -> Result<(), Error> {
     let (paywall, cause) = (&stored.paywall, caller.cause);
-    let customer = caller.sight.customer;
+    let payer = caller.sight.payer;
     let data = Data::new(paywall.id, tx.scope().tenant)
-        .with("walletUserId", customer.to_string())
+        .with("walletUserId", payer.customer.to_string())
         .with("externalUserId", caller.user.as_str())
         .money("requestedAmount", required)
         .money("availableBalance", available)
@@ -212,11 +212,11 @@ pub(crate) fn tell_depleted(
         .maybe("requestId", cause.request.map(|id| id.to_string()));
     let subject = Subject {
         kind: "paywall.balance",
-        id: customer.to_string(),
+        id: payer.customer.to_string(),
         external_id: Some(caller.user.as_str().to_owned()),
     };
     let kind = EventType::PAYWALL_BALANCE_DEPLETED;
-    tx.tell_paywall((stored.no, paywall.id), Some(customer), kind, cause, |telling| {
+    tx.tell_paywall((stored.no, paywall.id), Some(payer), kind, cause, |telling| {
         let actor = &cause.actor;
         let told = Told { paywall: paywall.id, data, metadata: None, actor, subject };
         domain::event::paywall::render(telling, &told)

@@ -62,7 +62,7 @@ impl Engine {
     ) -> Result<Standing, Error> {
         let cause = Cause::schedule();
         let (account, sight) = self.account_now(scope, paywall, user, &cause).await?;
-        Ok(Standing { user: sight.customer, available: account.credits - account.held })
+        Ok(Standing { user: sight.payer.customer, available: account.credits - account.held })
     }
 
     /// The signed question, in the headers of a webhook; `id` names it.

@@ -5,6 +5,7 @@ use domain::event;
 use domain::id::CustomerId;
 use domain::scope::Cause;
 use domain::webhook::catalogue::EventType;
+use domain::webhook::channel::Channels;
 use serde_json::{Map, Value};
 use store::Tx;
 use store::customers::{self, Stored};
@@ -19,7 +20,7 @@ pub fn create(tx: &mut Tx<'_>, cause: &Cause, new: NewCustomer) -> Result<Stored
     let scope = tx.scope();
     let inserted = customers::insert(tx.write()?, &scope, &customer);
     let no = inserted.map_err(|error| taken(error, &customer))?;
-    tx.tell(subject(&customer), EventType::CUSTOMER_CREATED, cause, |telling| {
+    tx.tell(about(&customer), EventType::CUSTOMER_CREATED, cause, |telling| {
         event::customer::render(telling, &customer, None)
     })?;
     Ok(Stored { no, version: 1, customer })
@@ -99,7 +100,7 @@ fn set(
         tx.reload_account(wallet)?;
     }
     let before = previous.cloned().map(Value::Object);
-    tx.tell(subject(&next), kind, cause, |telling| {
+    tx.tell(about(&next), kind, cause, |telling| {
         event::customer::render(telling, &next, previous)
     })?;
     audit::record(tx, cause, kind.name(), ("customer", next.id.to_string()), (before, None))?;
@@ -114,7 +115,7 @@ fn taken(error: store::Error, customer: &Customer) -> Error {
     error.into()
 }
 
-/// What the events of a customer are counted by.
-pub fn subject(customer: &Customer) -> String {
-    format!("customer:{}", customer.id)
+/// What the events of a customer are counted by, and what they touch.
+fn about(customer: &Customer) -> (String, Channels) {
+    (format!("customer:{}", customer.id), Channels::of_customer(customer.id))
 }

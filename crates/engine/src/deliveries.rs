@@ -6,6 +6,7 @@ use domain::place::{Placed, ReceiverNo};
 use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
+use domain::webhook::channel;
 use domain::webhook::filter::Filter;
 use domain::webhook::order::told_of;
 use domain::webhook::receiver::{Class, DeliveryState, ReceiverKind, State, Trigger};
@@ -184,7 +185,7 @@ pub fn test_type(receiver: &Stored) -> EventType {
     })
 }
 
-/// Enabled endpoints of the environment whose filter takes the type now.
+/// Enabled endpoints of the environment whose filter takes the type now, whatever their channels.
 pub fn matching(read: Read<'_>, scope: &Scope, kind: EventType) -> Result<Vec<Stored>, Error> {
     let of = (ReceiverKind::Endpoint, None);
     let mut found = receivers::page(read, scope, of, None, ENDPOINTS_MAX)?;
@@ -220,8 +221,12 @@ fn retry_one(tx: &mut Tx<'_>, id: EventId) -> Result<bool, Error> {
     let Some(event) = found.map(|recorded| recorded.event).filter(|event| event.id() == id) else {
         return Ok(false);
     };
-    let takers = matching(tx.read()?, &scope, event.kind)?;
-    for receiver in takers.iter().filter(|one| told_of(&event.subject) != Some(one.no)) {
+    let mut takers = matching(tx.read()?, &scope, event.kind)?;
+    takers.retain(|one| {
+        let touches = channel::takes(&one.config.channels, &event.channels);
+        touches && told_of(&event.subject) != Some(one.no)
+    });
+    for receiver in &takers {
         let key = (receiver.no, event.place);
         match deliveries::find(tx.read()?, &scope, key)? {
             Some(delivery) => send_again(tx, delivery).map(drop)?,

@@ -7,6 +7,7 @@ use domain::ledger::entry::KeyUse;
 use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
+use domain::webhook::channel::{self, Channel};
 use domain::webhook::receiver::{
     EventNaming, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, OnExhausted, PayloadFormat, PayloadMode,
     RECEIVERS_MAX, RPS_MAX, ReceiverKind, SecretKind, State, StateReason, TIMEOUT_MS_DEFAULT,
@@ -22,7 +23,7 @@ use store::receivers::{self, Config, Health, NewReceiver, Stored};
 use crate::error::Error;
 use crate::idempotency::{Answered, Reply, Shown};
 use crate::operational;
-use crate::receivers::{Action, Edit, Parked, Private, Receiver, apply, audit, field, later};
+use crate::receivers::{Action, Edit, Parked, Private, Receiver, apply, audit, field};
 use crate::run::Engine;
 
 const OF: (ReceiverKind, Option<i64>) = (ReceiverKind::Endpoint, None);
@@ -35,7 +36,6 @@ pub fn read(body: &Value) -> Result<Edit, Error> {
     if !body.is_object() {
         return Err(Error::invalid("body", "must be a JSON object"));
     }
-    not_yet(body)?;
     let timeout_s: Option<u32> = field(body, "timeout_seconds")?;
     if timeout_s.is_some_and(|seconds| !(1..=TIMEOUT_S_MAX).contains(&seconds)) {
         return Err(Error::invalid("timeout_seconds", "timeout_seconds must be 1 to 30"));
@@ -49,6 +49,7 @@ pub fn read(body: &Value) -> Result<Edit, Error> {
         url: field(body, "url")?,
         types: field(body, "types")?,
         extensions: field(body, "extensions")?,
+        channels: channels(body)?,
         description: description.map(|text| cut_description(&text)),
         metadata: metadata(body)?,
         ordering: field(body, "ordering")?,
@@ -72,13 +73,11 @@ pub fn read(body: &Value) -> Result<Edit, Error> {
     })
 }
 
-/// Options of the next stage are refused unless they ask for what is so already.
-fn not_yet(body: &Value) -> Result<(), Error> {
-    let table = [("channels", Value::Array(Vec::new()))];
-    match table.iter().find(|(name, now)| body.get(name).is_some_and(|asked| asked != now)) {
-        Some((name, _)) => Err(later(name)),
-        None => Ok(()),
-    }
+/// What the events must touch. Whether it exists is not asked, so nobody learns it here.
+fn channels(body: &Value) -> Result<Option<Vec<Channel>>, Error> {
+    let entries: Option<Vec<String>> = field(body, "channels")?;
+    let parsed = entries.as_deref().map(channel::parse_list).transpose();
+    parsed.map_err(|error| Error::invalid("channels", format!("channels {error}")))
 }
 
 /// Which of its secrets sign, each named once, in one order.
@@ -148,6 +147,7 @@ pub(crate) fn blank(kind: ReceiverKind, at: Timestamp) -> Stored {
             url: String::new(),
             types: Vec::new(),
             extensions: false,
+            channels: Vec::new(),
             description: String::new(),
             metadata: BTreeMap::new(),
             state_reason: None::<StateReason>,

@@ -7,6 +7,7 @@ use domain::place::Placed;
 use domain::scope::Scope;
 use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
+use domain::webhook::channel::Channel;
 use domain::webhook::filter::Filter;
 use store::Read;
 use store::events::{self, Recorded};
@@ -31,6 +32,7 @@ pub struct Query {
     pub sequence_lt: Option<u64>,
     /// Number of the paywall whose events are asked for.
     pub paywall: Option<i64>,
+    pub channel: Option<Channel>,
     pub created_gte: Option<Timestamp>,
     pub created_lt: Option<Timestamp>,
 }
@@ -63,6 +65,7 @@ impl Query {
             && self.sequence_gt.is_none_or(|bound| event.sequence > bound)
             && self.sequence_lt.is_none_or(|bound| event.sequence < bound)
             && self.paywall.is_none_or(|paywall| event.paywall == Some(paywall))
+            && self.channel.is_none_or(|channel| event.channels.has(channel))
             && self.created_gte.is_none_or(|bound| event.at >= bound)
             && self.created_lt.is_none_or(|bound| event.at < bound)
     }

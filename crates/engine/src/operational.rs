@@ -8,6 +8,7 @@ use domain::place::ReceiverNo;
 use domain::scope::Cause;
 use domain::time::Timestamp;
 use domain::webhook::catalogue::EventType;
+use domain::webhook::channel::Channels;
 use domain::webhook::order;
 use domain::webhook::receiver::{ReceiverKind, StateReason};
 use domain::webhook::schedule::Schedule;
@@ -25,8 +26,8 @@ pub fn tell(
     (receiver, keys): (&Stored, Value),
 ) -> Result<(), Error> {
     let subject = order::of_receiver(receiver.id);
-    let body = body(receiver, keys);
-    tx.tell(subject.clone(), kind, cause, move |telling| {
+    let (channels, body) = (channels(tx, receiver)?, body(receiver, keys));
+    tx.tell((subject.clone(), channels), kind, cause, move |telling| {
         billing::render(telling, &subject, &body)
     })?;
     Ok(())
@@ -43,6 +44,15 @@ pub fn tell_of_endpoint(
         ReceiverKind::Endpoint => tell(tx, cause, kind, (receiver, keys)),
         ReceiverKind::Subscription => Ok(()),
     }
+}
+
+/// A subscription is its paywall's; an endpoint is nobody's.
+fn channels(tx: &mut Tx<'_>, receiver: &Stored) -> Result<Channels, Error> {
+    let Some(no) = receiver.paywall else { return Ok(Channels::default()) };
+    let scope = tx.scope();
+    let paywall = store::paywalls::find_by_no(tx.read()?, &scope, no)?;
+    let touched = paywall.map(|found| Channels::of_paywall(found.paywall.id, None));
+    Ok(touched.unwrap_or_default())
 }
 
 fn body(receiver: &Stored, keys: Value) -> Map<String, Value> {
@@ -71,6 +81,7 @@ pub fn object(stored: &Stored) -> Map<String, Value> {
         "url": config.url,
         "types": config.types,
         "extensions": config.extensions,
+        "channels": config.channels,
         "description": config.description,
         "metadata": config.metadata,
         "state": stored.state,

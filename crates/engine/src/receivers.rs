@@ -9,6 +9,7 @@ use domain::id::{Mint, ReceiverId, Ulid};
 use domain::place::ReceiverNo;
 use domain::scope::{Cause, Scope};
 use domain::webhook::catalogue::EventType;
+use domain::webhook::channel::Channel;
 use domain::webhook::filter::{Filter, FilterError};
 use domain::webhook::headers::{mask_custom_headers, validate_custom_headers};
 use domain::webhook::receiver::{
@@ -24,7 +25,7 @@ use store::receivers::{self, Stored};
 use store::replays::Replay;
 use store::{Read, Tx, deliveries};
 
-use crate::error::{Class, Error, Fault};
+use crate::error::Error;
 use crate::run::Engine;
 use crate::{operational, receiver_health};
 
@@ -54,6 +55,7 @@ pub struct Edit {
     pub url: Option<String>,
     pub types: Option<Vec<String>>,
     pub extensions: Option<bool>,
+    pub channels: Option<Vec<Channel>>,
     pub description: Option<String>,
     pub metadata: Option<BTreeMap<String, String>>,
     pub ordering: Option<Ordering>,
@@ -185,6 +187,7 @@ pub fn apply(edit: &Edit, stored: &mut Stored, private: &mut Private) -> Result<
     if edit.types.is_some() || edit.extensions.is_some() {
         config.types = check_types(stored.kind, &config.types, config.extensions)?;
     }
+    put(&mut config.channels, edit.channels.as_ref());
     put(&mut config.description, edit.description.as_ref());
     put(&mut config.metadata, edit.metadata.as_ref());
     put(&mut config.ordering, edit.ordering.as_ref());
@@ -421,12 +424,6 @@ pub fn audit(
 /// Custom headers as they are read back.
 pub fn masked(private: &Private) -> BTreeMap<String, String> {
     mask_custom_headers(&private.headers)
-}
-
-/// A later stage brings it: nothing was changed.
-pub(crate) fn later(field: &str) -> Error {
-    let message = format!("{field} is not built yet; nothing was changed");
-    Fault::new(Class::NotBuilt, "not_implemented", message).at(field).into()
 }
 
 /// A field of a body as a type.

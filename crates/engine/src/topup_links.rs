@@ -212,7 +212,7 @@ fn tell(
 ) -> Result<(), Error> {
     let id = paywall.paywall.id;
     let data = Data::new(id, tx.scope().tenant)
-        .with("walletUserId", sight.customer.to_string())
+        .with("walletUserId", sight.payer.customer.to_string())
         .with("externalUserId", external_id)
         .with("redirectUrl", link.url.clone())
         .with("checkoutSessionId", link.id.to_string())
@@ -224,7 +224,7 @@ fn tell(
         external_id: Some(external_id.to_owned()),
     };
     let kind = EventType::PAYWALL_TOPUP_LINK_CREATED;
-    tx.tell_paywall((paywall.no, id), Some(sight.customer), kind, cause, |telling| {
+    tx.tell_paywall((paywall.no, id), Some(sight.payer), kind, cause, |telling| {
         let told = Told { paywall: id, data, metadata: None, actor: &cause.actor, subject };
         domain::event::paywall::render(telling, &told)
     })?;

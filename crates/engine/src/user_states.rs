@@ -176,11 +176,10 @@ fn tell(
     identity: &Identity,
 ) -> Result<(), Error> {
     let scope = tx.scope();
-    let customer = store::customers::find_by_no(tx.read()?, &scope, identity.customer)?;
-    let customer = customer.ok_or_else(|| Error::not_found("customer"))?.customer.id;
+    let payer = crate::users::payer(tx, identity.wallet)?;
     let id = stored.paywall.id;
     let data = Data::new(id, scope.tenant)
-        .with("walletUserId", customer.to_string())
+        .with("walletUserId", payer.customer.to_string())
         .with("externalUserId", identity.external_id.clone())
         .maybe("reason", ask.reason.clone())
         .with("actorId", cause.actor.id.clone());
@@ -194,7 +193,7 @@ fn tell(
     } else {
         EventType::PAYWALL_USER_RESUMED
     };
-    tx.tell_paywall((stored.no, id), Some(customer), kind, cause, |telling| {
+    tx.tell_paywall((stored.no, id), Some(payer), kind, cause, |telling| {
         let told = Told { paywall: id, data, metadata: None, actor: &cause.actor, subject };
         domain::event::paywall::render(telling, &told)
     })?;

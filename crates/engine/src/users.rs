@@ -10,7 +10,7 @@ use domain::paywall::ExternalUser;
 use domain::place::Place;
 use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
-use domain::wallet::{PaywallLink, Wallet, WalletStatus, WalletType};
+use domain::wallet::{Payer, PaywallLink, Wallet, WalletStatus, WalletType};
 use store::identities::{self, Identity};
 use store::paywalls::Stored as StoredPaywall;
 use store::{Read, Tx};
@@ -23,7 +23,7 @@ use crate::{customers, trials, wallets};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sight {
     pub wallet: i64,
-    pub customer: CustomerId,
+    pub payer: Payer,
     pub first_seen_at: Timestamp,
     pub suspended: bool,
 }
@@ -185,10 +185,16 @@ pub fn find(
     debug_assert!(store::customers::find_by_no(read, scope, identity.customer)?.is_some());
     Ok(Some(Sight {
         wallet: identity.wallet,
-        customer: account.customer.id,
+        payer: account.wallet.payer(),
         first_seen_at: identity.created_at,
         suspended: identity.suspended,
     }))
+}
+
+/// Who pays from a wallet.
+pub(crate) fn payer(tx: &mut Tx<'_>, wallet: i64) -> Result<Payer, Error> {
+    let payer = tx.account_at_rest(wallet, |account, _| account.wallet.payer())?;
+    payer.ok_or_else(|| Error::not_found("wallet"))
 }
 
 /// Makes customer, wallet and identity, each only where it is missing.
@@ -209,6 +215,7 @@ pub fn first_sight(
         None => customers::create(tx, cause, NewCustomer::named(&external_id))?,
     };
     let wallet = wallet_of(tx, paywall, user, (customer.customer.id, cause));
+    let payer = wallet.payer();
     let no = wallets::open(tx, cause, &customer, wallet)?;
     let now = tx.now();
     let before = identities::find(tx.read()?, paywall.no, user.as_str())?;
@@ -228,7 +235,7 @@ pub fn first_sight(
     }
     Ok(Sight {
         wallet: no,
-        customer: customer.customer.id,
+        payer,
         first_seen_at: identity.created_at,
         suspended: identity.suspended,
     })

@@ -3,7 +3,7 @@
 
 use crate::sql::{Connection, OptionalExtension, Row, params};
 use domain::event::Event;
-use domain::id::{CustomerId, PaywallId, RequestId};
+use domain::id::{CustomerId, PaywallId, RequestId, WalletId};
 use domain::ledger::Record;
 use domain::packed::{pull_byte, pull_id, push_id};
 use domain::place::Place;
@@ -11,6 +11,7 @@ use domain::proxy::chapter::{Chapter, Line, Scene};
 use domain::proxy::story::Story;
 use domain::scope::Scope;
 use domain::time::Timestamp;
+use domain::wallet::Payer;
 
 use crate::database::Read;
 use crate::entries::{read_actor, write_actor};
@@ -23,11 +24,11 @@ use crate::value::{Key, Millis, signed, unsigned};
 const SAME: u8 = 0x80;
 
 const COLUMNS: &str = "place, at, recorded_at, paywall, paywall_id, customer, sequence, actor,
-    idempotency_key, settled_by, lines";
+    idempotency_key, settled_by, lines, wallet";
 
 /// Every chapter between two places, in order.
 pub(crate) const BETWEEN: &str = "SELECT place, at, recorded_at, paywall, paywall_id, customer,
-    sequence, actor, idempotency_key, settled_by, lines
+    sequence, actor, idempotency_key, settled_by, lines, wallet
     FROM chapters WHERE place BETWEEN ?1 AND ?2 ORDER BY place";
 
 pub(crate) fn append(
@@ -37,8 +38,8 @@ pub(crate) fn append(
 ) -> Result<(), Error> {
     let mut insert = connection.bulk(
         "INSERT INTO chapters (place, at, recorded_at, paywall, paywall_id, customer, sequence,
-            actor, idempotency_key, settled_by, lines)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            actor, idempotency_key, settled_by, lines, wallet)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     for record in records {
         let Record::Chapter(chapter) = record else { continue };
@@ -48,12 +49,13 @@ pub(crate) fn append(
             Millis(recorded_at),
             chapter.paywall.0,
             Key(chapter.paywall.1.0),
-            Key(chapter.user.0),
+            Key(chapter.payer.customer.0),
             signed(chapter.sequence),
             write_actor(&chapter.actor),
             chapter.idempotency_key,
             chapter.settled_by.map(Place::raw),
             write_lines(&chapter.lines),
+            Key(chapter.payer.wallet.0),
         ])?;
     }
     Ok(insert.finish()?)
@@ -93,7 +95,10 @@ pub(crate) fn from_row(row: &Row<'_>) -> crate::sql::Result<(Chapter, Timestamp)
         place: Place::from_raw(row.get(0)?),
         at: row.get::<Millis>(1)?.0,
         paywall: (row.get(3)?, PaywallId(row.get::<Key>(4)?.0)),
-        user: CustomerId(row.get::<Key>(5)?.0),
+        payer: Payer {
+            customer: CustomerId(row.get::<Key>(5)?.0),
+            wallet: WalletId(row.get::<Key>(11)?.0),
+        },
         sequence: unsigned(row.get(6)?),
         actor: read_actor(row.get_ref(7)?.as_str()?),
         idempotency_key: row.get(8)?,

@@ -18,6 +18,7 @@ use domain::scope::Scope;
 use domain::time::Timestamp;
 use domain::wallet::Wallet;
 use domain::webhook::catalogue::EventType;
+use domain::webhook::channel::Channels;
 
 use crate::database::Read;
 use crate::error::Error;
@@ -38,8 +39,8 @@ pub(crate) fn append(
     });
     let mut insert = connection.bulk(
         "INSERT INTO events (place, at, recorded_at, kind, subject, order_key, sequence,
-            paywall, body, request, idempotency_key, suppressed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            paywall, body, request, idempotency_key, suppressed, channels)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     for event in events {
         insert.push(params![
@@ -55,6 +56,7 @@ pub(crate) fn append(
             event.request.map(|id| Key(id.0)),
             event.idempotency_key,
             event.suppressed,
+            event.channels.pack(),
         ])?;
     }
     Ok(insert.finish()?)
@@ -139,7 +141,7 @@ pub fn head(read: Read<'_>, scope: &Scope) -> Result<u64, Error> {
 
 /// Every event with a body of its own between two places, in order.
 pub(crate) const OWN_BETWEEN: &str = "SELECT place, at, recorded_at, kind, subject, order_key,
-    sequence, paywall, body, request, idempotency_key, suppressed
+    sequence, paywall, body, request, idempotency_key, suppressed, channels
     FROM events WHERE place BETWEEN ?1 AND ?2 ORDER BY place";
 
 fn own_events(
@@ -149,7 +151,7 @@ fn own_events(
 ) -> Result<Vec<Recorded>, Error> {
     let mut select = connection.prepare_cached(
         "SELECT place, at, recorded_at, kind, subject, order_key, sequence, paywall, body,
-            request, idempotency_key, suppressed
+            request, idempotency_key, suppressed, channels
          FROM events WHERE place > ?1 AND place <= ?2 ORDER BY place LIMIT ?3",
     )?;
     let rows = select.query_map(params![from, last, limit], own_event)?;
@@ -167,12 +169,18 @@ pub(crate) fn own_event(row: &Row<'_>) -> crate::sql::Result<Recorded> {
         order_key: row.get(5)?,
         sequence: unsigned(row.get(6)?),
         paywall: row.get(7)?,
+        channels: channels(row)?,
         body: row.get(8)?,
         request: row.get::<Option<Key>>(9)?.map(|key| RequestId(key.0)),
         idempotency_key: row.get(10)?,
         suppressed: row.get(11)?,
     };
     Ok(Recorded { event, recorded_at: row.get::<Millis>(2)?.0 })
+}
+
+fn channels(row: &Row<'_>) -> crate::sql::Result<Channels> {
+    let packed = row.get_ref(12)?.as_blob_or_null()?.unwrap_or_default();
+    Channels::unpack(packed).ok_or(crate::sql::Error::Form)
 }
 
 /// With the place up to which these are all: an entry may have no events at all.

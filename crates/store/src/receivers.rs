@@ -10,6 +10,7 @@ use domain::id::{ReceiverId, Ulid};
 use domain::place::{Place, ReceiverNo};
 use domain::scope::Scope;
 use domain::time::Timestamp;
+use domain::webhook::channel::Channel;
 use domain::webhook::circuit::Circuit;
 pub use domain::webhook::health::Health;
 use domain::webhook::receiver::{
@@ -30,6 +31,9 @@ pub struct Config {
     pub url: String,
     pub types: Vec<String>,
     pub extensions: bool,
+    /// Only events that touch one of them; none narrow nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<Channel>,
     pub description: String,
     pub metadata: BTreeMap<String, String>,
     pub state_reason: Option<StateReason>,
@@ -282,6 +286,7 @@ fn blank() -> Config {
         url: String::new(),
         types: Vec::new(),
         extensions: false,
+        channels: Vec::new(),
         description: String::new(),
         metadata: BTreeMap::new(),
         state_reason: None,

@@ -6,14 +6,16 @@
 
 use crate::sql::Connection;
 use domain::event::Event;
-use domain::id::{CustomerId, PaywallId, Ulid};
+use domain::id::{PaywallId, Ulid};
 use domain::ledger::log::Telling;
 use domain::ledger::{Account, Entry, Log, Record, auto_topup, expiry};
 use domain::place::Place;
 use domain::proxy::chapter::Line;
 use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
+use domain::wallet::Payer;
 use domain::webhook::catalogue::EventType;
+use domain::webhook::channel::Channels;
 
 use crate::account_log::Overlay;
 use crate::accounts::{self, State};
@@ -168,29 +170,30 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Tells an event about a thing that is neither a wallet nor a paywall; `subject` is `type:id`.
+    /// Tells an event about a thing that is neither a wallet nor a paywall, as `type:id`, and
+    /// what it touches.
     pub fn tell(
         &mut self,
-        subject: String,
+        (subject, channels): (String, Channels),
         kind: EventType,
         cause: &Cause,
         render: impl FnOnce(&Telling) -> Vec<u8>,
     ) -> Result<(), Error> {
         self.desk.load_subject_counter(self.connection, self.scope.env, &subject)?;
-        self.with_log(|log| log.tell(subject, kind, cause, render))
+        self.with_log(|log| log.tell((subject, channels), kind, cause, render))
     }
 
-    /// Tells an event of a paywall, by its number and id.
+    /// Tells an event of a paywall, by its number and id; `payer` is the user whom it is about.
     pub fn tell_paywall(
         &mut self,
         paywall: (i64, PaywallId),
-        user: Option<CustomerId>,
+        payer: Option<Payer>,
         kind: EventType,
         cause: &Cause,
         render: impl FnOnce(&Telling) -> Vec<u8>,
     ) -> Result<(), Error> {
         self.desk.load_paywall_counter(self.connection, self.scope.env, paywall.0)?;
-        self.with_log(|log| log.tell_paywall(paywall, user, kind, cause, render))
+        self.with_log(|log| log.tell_paywall(paywall, payer, kind, cause, render))
     }
 
     /// Tells what happened to proxied requests of one user, in the order of `lines`. `settled_by`
@@ -198,12 +201,12 @@ impl Tx<'_> {
     pub fn tell_chapter(
         &mut self,
         paywall: (i64, PaywallId),
-        user: CustomerId,
+        payer: Payer,
         cause: &Cause,
         told: (Vec<Line>, Option<Place>),
     ) -> Result<(), Error> {
         self.desk.load_paywall_counter(self.connection, self.scope.env, paywall.0)?;
-        self.with_log(|log| log.tell_chapter(paywall, user, cause, told))
+        self.with_log(|log| log.tell_chapter(paywall, payer, cause, told))
     }
 
     /// Stores a proxied request as it is now. A light command may.

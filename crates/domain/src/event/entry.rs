@@ -72,6 +72,7 @@ pub fn event(facts: &Facts<'_>, telling: &Telling) -> Event {
         order_key,
         sequence: telling.sequence,
         paywall,
+        channels: facts.wallet.channels(),
         body,
         request: facts.entry.request,
         idempotency_key: facts.entry.key.as_ref().map(|key| key.key.clone()),

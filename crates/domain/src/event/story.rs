@@ -25,7 +25,7 @@ pub fn event(
     let (data, subject) = body(Data::new(story.paywall_id, scope.tenant), line.scene, story);
     let told =
         Told { paywall: story.paywall_id, data, metadata: None, actor: &chapter.actor, subject };
-    let (subject, order_key) = paywall_names(chapter.paywall.1, Some(chapter.user));
+    let (subject, order_key) = paywall_names(chapter.paywall.1, Some(chapter.payer.customer));
     Event {
         place,
         at: chapter.at,
@@ -34,6 +34,7 @@ pub fn event(
         order_key,
         sequence,
         paywall: Some(chapter.paywall.0),
+        channels: chapter.channels(),
         body: paywall::render(&telling, &told),
         request: Some(line.request),
         idempotency_key: chapter.idempotency_key.clone(),

@@ -20,7 +20,9 @@ use crate::place::Place;
 use crate::proxy::chapter::{Chapter, Line};
 use crate::scope::{Cause, Scope};
 use crate::time::Timestamp;
+use crate::wallet::Payer;
 use crate::webhook::catalogue::EventType;
+use crate::webhook::channel::Channels;
 
 /// The numbers that events of one environment count with.
 #[derive(Clone, Debug, Default)]
@@ -165,15 +167,21 @@ impl Log<'_> {
         let sequence = account.next_sequence();
         let telling = self.telling(kind, sequence);
         let subject = format!("wallet:{}", account.wallet.id);
+        let about = About {
+            order_key: subject.clone(),
+            subject,
+            paywall: None,
+            channels: account.wallet.channels(),
+        };
         let body = render(&telling, account);
-        self.push(&telling, (subject.clone(), subject), None, cause, body);
+        self.push(&telling, about, cause, body);
     }
 
     /// Appends an event of a paywall. Events of one wallet user keep their order among themselves.
     pub fn tell_paywall(
         &mut self,
         paywall: (i64, PaywallId),
-        user: Option<CustomerId>,
+        payer: Option<Payer>,
         kind: EventType,
         cause: &Cause,
         render: impl FnOnce(&Telling) -> Vec<u8>,
@@ -182,16 +190,18 @@ impl Log<'_> {
         *last += 1;
         let sequence = *last;
         let telling = self.telling(kind, sequence);
-        let names = paywall_names(paywall.1, user);
+        let (subject, order_key) = paywall_names(paywall.1, payer.map(|payer| payer.customer));
+        let channels = Channels::of_paywall(paywall.1, payer);
+        let about = About { subject, order_key, paywall: Some(paywall.0), channels };
         let body = render(&telling);
-        self.push(&telling, names, Some(paywall.0), cause, body);
+        self.push(&telling, about, cause, body);
     }
 
     /// Appends events of proxied requests of one user, in the order of `lines`.
     pub fn tell_chapter(
         &mut self,
         paywall: (i64, PaywallId),
-        user: CustomerId,
+        payer: Payer,
         cause: &Cause,
         (lines, settled_by): (Vec<Line>, Option<Place>),
     ) {
@@ -204,7 +214,7 @@ impl Log<'_> {
             place,
             at: self.now,
             paywall,
-            user,
+            payer,
             sequence,
             actor: cause.actor.clone(),
             idempotency_key: cause.idempotency_key.clone(),
@@ -213,10 +223,10 @@ impl Log<'_> {
         })));
     }
 
-    /// Appends an event about anything else; `subject` is `type:id`.
+    /// Appends an event about anything else; the subject is `type:id`.
     pub fn tell(
         &mut self,
-        subject: String,
+        (subject, channels): (String, Channels),
         kind: EventType,
         cause: &Cause,
         render: impl FnOnce(&Telling) -> Vec<u8>,
@@ -225,30 +235,25 @@ impl Log<'_> {
         *last += 1;
         let sequence = *last;
         let telling = self.telling(kind, sequence);
+        let about = About { order_key: subject.clone(), subject, paywall: None, channels };
         let body = render(&telling);
-        self.push(&telling, (subject.clone(), subject), None, cause, body);
+        self.push(&telling, about, cause, body);
     }
 
     fn telling(&mut self, kind: EventType, sequence: u64) -> Telling {
         Telling { place: self.number(1), at: self.now, sequence, scope: self.scope, kind }
     }
 
-    fn push(
-        &mut self,
-        telling: &Telling,
-        (subject, order_key): (String, String),
-        paywall: Option<i64>,
-        cause: &Cause,
-        body: Vec<u8>,
-    ) {
+    fn push(&mut self, telling: &Telling, about: About, cause: &Cause, body: Vec<u8>) {
         self.records.push(Record::Event(Box::new(Event {
             place: telling.place,
             at: telling.at,
             kind: telling.kind,
-            subject,
-            order_key,
+            subject: about.subject,
+            order_key: about.order_key,
             sequence: telling.sequence,
-            paywall,
+            paywall: about.paywall,
+            channels: about.channels,
             body,
             request: cause.request,
             idempotency_key: cause.idempotency_key.clone(),
@@ -268,6 +273,14 @@ impl Log<'_> {
             }
         }
     }
+}
+
+/// What an event is about, as it is kept beside its body.
+struct About {
+    subject: String,
+    order_key: String,
+    paywall: Option<i64>,
+    channels: Channels,
 }
 
 /// (subject, order key) of a paywall's event: order is kept per wallet user.

@@ -1,11 +1,13 @@
 //! Chapters: events of proxied requests that are kept as what happened to whom, a few bytes each.
 //! Their bodies are rendered from the requests' stories (`event::story`) when somebody reads them.
 
-use crate::id::{CustomerId, PaywallId, RequestId};
+use crate::id::{PaywallId, RequestId};
 use crate::place::Place;
 use crate::scope::Actor;
 use crate::time::Timestamp;
+use crate::wallet::Payer;
 use crate::webhook::catalogue::EventType;
+use crate::webhook::channel::Channels;
 
 /// What happened to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +34,7 @@ pub struct Chapter {
     pub at: Timestamp,
     /// Number and id.
     pub paywall: (i64, PaywallId),
-    pub user: CustomerId,
+    pub payer: Payer,
     /// Of the first line, in the paywall's count.
     pub sequence: u64,
     pub actor: Actor,
@@ -93,6 +95,11 @@ impl Chapter {
 
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
+    }
+
+    /// What each of its events touches.
+    pub fn channels(&self) -> Channels {
+        Channels::of_paywall(self.paywall.1, Some(self.payer))
     }
 
     /// Place and number of each line.

@@ -126,7 +126,7 @@ pub(super) fn begun(asked: &Asked, at: Timestamp) -> Story {
         endpoint: call.endpoint.to_owned(),
         stream: call.ask.stream,
         external_user_id: call.user.as_str().to_owned(),
-        wallet_user_id: asked.sight.customer,
+        wallet_user_id: asked.sight.payer.customer,
         requested_model: call.ask.model.clone(),
         settlement: SettlementMode::Immediate,
         currency: paywall.currency,
@@ -157,7 +157,8 @@ pub(super) fn begun(asked: &Asked, at: Timestamp) -> Story {
 }
 
 fn teller<'t>(asked: &'t Asked, story: &'t mut Story) -> Teller<'t> {
-    Teller { paywall: asked.call.paywall.no, cause: &asked.call.cause, story }
+    let (paywall, payer) = (asked.call.paywall.no, asked.sight.payer);
+    Teller { paywall, payer, cause: &asked.call.cause, story }
 }
 
 /// The first rule that refuses is the one that is told.

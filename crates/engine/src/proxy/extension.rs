@@ -252,8 +252,8 @@ fn tell_beginning(tx: &mut Tx<'_>, ticket: &Ticket, changing: &mut Changing) -> 
 }
 
 fn teller<'t>(ticket: &'t Ticket, changing: &'t mut Changing) -> Teller<'t> {
-    let (paywall, cause) = (ticket.call.paywall.no, &ticket.call.cause);
-    Teller { paywall, cause, story: &mut changing.story }
+    let (paywall, payer) = (ticket.call.paywall.no, ticket.sight.payer);
+    Teller { paywall, payer, cause: &ticket.call.cause, story: &mut changing.story }
 }
 
 fn save(tx: &mut Tx<'_>, ticket: &Ticket, changing: &Changing) {

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::amount::Amount;
-use domain::id::CustomerId;
 use domain::paywall::{ExternalUser, Settlement};
 use domain::place::Place;
 use domain::proxy::chapter::Scene;
@@ -14,6 +13,7 @@ use domain::proxy::lease::Lease;
 use domain::proxy::story::Story;
 use domain::scope::{Cause, Scope};
 use domain::time::{SECOND_MS, Timestamp};
+use domain::wallet::Payer;
 use parking_lot::Mutex;
 use store::paywalls::Stored as StoredPaywall;
 use tokio::sync::Notify;
@@ -39,7 +39,7 @@ pub(crate) struct Leases {
 pub(crate) struct Leased {
     pub(super) scope: Scope,
     pub(super) wallet: i64,
-    pub(super) customer: CustomerId,
+    pub(super) payer: Payer,
     pub(super) user: ExternalUser,
     /// One renewal at a time.
     pub(super) turn: tokio::sync::Mutex<()>,
@@ -141,7 +141,7 @@ impl Leased {
         Leased {
             scope: call.scope,
             wallet: asked.sight.wallet,
-            customer: asked.sight.customer,
+            payer: asked.sight.payer,
             user: call.user.clone(),
             turn: tokio::sync::Mutex::default(),
             state: Mutex::new(State {

@@ -148,11 +148,11 @@ impl Engine {
             .collect();
         let row = Noted::new((ticket.call.paywall.no, ticket.sight.wallet), standing, story);
         let told = (ticket.call.paywall.no, ticket.call.paywall.paywall.id);
-        let (customer, cause) = (ticket.sight.customer, ended.cause.clone());
+        let (payer, cause) = (ticket.sight.payer, ended.cause.clone());
         let scenes: Vec<Scene> = lines.iter().map(|line| line.scene).collect();
         let is_light = reply.is_none();
         let work = move |tx: &mut Tx<'_>| {
-            tx.tell_chapter(told, customer, &cause, (lines.clone(), None))?;
+            tx.tell_chapter(told, payer, &cause, (lines.clone(), None))?;
             tx.save_request(row.clone());
             replay::keep(tx, reply.as_ref(), &settled)
         };

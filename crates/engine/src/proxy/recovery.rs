@@ -22,7 +22,7 @@ use super::settlement::{Ending, settle};
 use super::{End, Outcome};
 use crate::error::Error;
 use crate::run::Engine;
-use crate::users::Sight;
+use crate::users::{self, Sight};
 
 impl Engine {
     /// Ends every open request of the environment and settles what was left unsettled; called
@@ -95,10 +95,12 @@ fn recover(tx: &mut Tx<'_>, key: (i64, domain::id::RequestId)) -> Result<(), Err
     let held = stored.story.hold.iter().flat_map(|hold| &hold.hold_ids);
     let holds: Vec<Place> = held.map(|id| id.place()).collect();
     let cause = Cause { request: Some(key.1), ..Cause::schedule() };
+    let payer = users::payer(tx, stored.wallet)?;
     let request = Ending {
         paywall: &paywall.paywall,
         paywall_no: paywall.no,
         wallet: stored.wallet,
+        payer,
         holds: &holds,
         cause: &cause,
     };
@@ -134,13 +136,14 @@ fn recover_lease(
     let stored = Arc::new(stored.ok_or_else(|| Error::not_found("paywall"))?);
     let mut ended: Vec<Ended> = rows.iter().map(|row| lost(row, tx.now())).collect();
     let Some(first) = ended.first() else { return Ok(()) };
-    let (customer, user) = (first.story.wallet_user_id, first.story.external_user_id.clone());
+    let user = first.story.external_user_id.clone();
+    let payer = users::payer(tx, wallet)?;
     let holds = leases(tx, wallet, |of| node.is_none_or(|node| of == node))?;
     let renewing = Renewing {
         paywall: stored,
         user: ExternalUser::parse(&user)
             .map_err(|_| Error::operation("a request names no user"))?,
-        sight: Sight { wallet, customer, first_seen_at: Timestamp::default(), suspended: false },
+        sight: Sight { wallet, payer, first_seen_at: Timestamp::default(), suspended: false },
         holds,
         in_flight: Amount::ZERO,
         kept: Amount::ZERO,

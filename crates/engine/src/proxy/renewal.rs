@@ -110,7 +110,7 @@ impl Leased {
             user: self.user.clone(),
             sight: Sight {
                 wallet: self.wallet,
-                customer: self.customer,
+                payer: self.payer,
                 first_seen_at: Timestamp::default(),
                 suspended: false,
             },
@@ -293,7 +293,7 @@ fn tell_ends(tx: &mut Tx<'_>, of: &Renewing, ended: &[Ended]) -> Result<(), Erro
     for alike in ended.chunk_by(|one, next| is_alike(&one.cause, &next.cause)) {
         let lines: Vec<Line> = alike.iter().flat_map(untold).collect();
         if let (Some(first), false) = (alike.first(), lines.is_empty()) {
-            tx.tell_chapter(paywall, of.sight.customer, &first.cause, (lines, None))?;
+            tx.tell_chapter(paywall, of.sight.payer, &first.cause, (lines, None))?;
         }
     }
     Ok(())
@@ -326,7 +326,7 @@ fn tell_charges(
     let line = |one: &Ended| Line { scene: Scene::Charged, request: one.story.request_id };
     let lines: Vec<Line> = charged.map(line).collect();
     let count = lines.len();
-    tx.tell_chapter(paywall, of.sight.customer, &cause, (lines, Some(paid.place)))?;
+    tx.tell_chapter(paywall, of.sight.payer, &cause, (lines, Some(paid.place)))?;
     tell_settlement(tx, of, (paid, at), count)
 }
 
@@ -339,7 +339,7 @@ fn tell_settlement(
     let (paywall, cause) = (&of.paywall.paywall, Cause::schedule());
     let activity = paid.place.transaction_id(at).to_string();
     let data = Data::new(paywall.id, tx.scope().tenant)
-        .with("walletUserId", of.sight.customer.to_string())
+        .with("walletUserId", of.sight.payer.customer.to_string())
         .with("externalUserId", of.user.as_str())
         .with("activityId", activity.clone())
         .with("settlementReference", paid.place.settlement_id(at).to_string())
@@ -351,7 +351,7 @@ fn tell_settlement(
     let subject = Subject { kind: "paywall.balance", id: activity, external_id };
     let kind = EventType::PAYWALL_CHARGE_COMPLETED;
     let told = (of.paywall.no, paywall.id);
-    tx.tell_paywall(told, Some(of.sight.customer), kind, &cause, |telling| {
+    tx.tell_paywall(told, Some(of.sight.payer), kind, &cause, |telling| {
         let actor = &cause.actor;
         let told = Told { paywall: paywall.id, data, metadata: None, actor, subject };
         domain::event::paywall::render(telling, &told)

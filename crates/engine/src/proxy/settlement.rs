@@ -13,6 +13,7 @@ use domain::proxy::chapter::Scene;
 use domain::proxy::story::{Status, Story, UsageStory};
 use domain::scope::Cause;
 use domain::time::Timestamp;
+use domain::wallet::Payer;
 use domain::webhook::catalogue::EventType;
 use store::Tx;
 use store::proxy_requests::{self, Noted, Standing};
@@ -60,6 +61,7 @@ impl Ticket {
             paywall: &self.call.paywall.paywall,
             paywall_no: self.call.paywall.no,
             wallet: self.sight.wallet,
+            payer: self.sight.payer,
             holds,
             cause: &self.call.cause,
         }
@@ -72,6 +74,7 @@ pub(super) struct Ending<'e> {
     pub(super) paywall: &'e Paywall,
     pub(super) paywall_no: i64,
     pub(super) wallet: i64,
+    pub(super) payer: Payer,
     pub(super) holds: &'e [Place],
     pub(super) cause: &'e Cause,
 }
@@ -190,7 +193,8 @@ fn tell(
     let before =
         if short { scenes.iter().position(|scene| *scene == Scene::Charged) } else { None };
     let (before, after) = scenes.split_at(before.unwrap_or(0));
-    let mut teller = Teller { paywall: request.paywall_no, cause: request.cause, story };
+    let (paywall, payer) = (request.paywall_no, request.payer);
+    let mut teller = Teller { paywall, payer, cause: request.cause, story };
     if !before.is_empty() {
         teller.scenes(tx, before)?;
     }

@@ -56,7 +56,7 @@ fn batch_of(read: Read<'_>, scope: &Scope, batch: &Chapter) -> Result<Option<Bat
     Ok(entry.map(|entry| Batch {
         reference: place.settlement_id(entry.at),
         activity: place.transaction_id(entry.at),
-        user: batch.user,
+        user: batch.payer.customer,
         amount: entry.credits,
         at: entry.at,
         requests: batch.lines.iter().map(|line| line.request).collect(),

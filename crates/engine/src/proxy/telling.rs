@@ -5,15 +5,17 @@ use domain::event::paywall::{Data, Subject, Told};
 use domain::event::proxy::Call as Named;
 use domain::proxy::chapter::{Line, Scene};
 use domain::scope::Cause;
+use domain::wallet::Payer;
 use domain::webhook::catalogue::EventType;
 use store::Tx;
 
 use super::Story;
 use crate::error::Error;
 
-/// Who tells: the paywall's number, the cause, and the story that is told.
+/// Who tells: the paywall's number, who pays, the cause, and the story that is told.
 pub(super) struct Teller<'t> {
     pub(super) paywall: i64,
+    pub(super) payer: Payer,
     pub(super) cause: &'t Cause,
     pub(super) story: &'t mut Story,
 }
@@ -24,7 +26,7 @@ impl Teller<'_> {
         let request = self.story.request_id;
         let lines = scenes.iter().map(|&scene| Line { scene, request }).collect();
         let paywall = (self.paywall, self.story.paywall_id);
-        tx.tell_chapter(paywall, self.story.wallet_user_id, self.cause, (lines, None))?;
+        tx.tell_chapter(paywall, self.payer, self.cause, (lines, None))?;
         for scene in scenes {
             self.note(scene.event());
         }
@@ -46,9 +48,9 @@ impl Teller<'_> {
             model: &self.story.requested_model,
         };
         let (data, subject) = fill(Data::new(id, tx.scope().tenant), &named);
-        let user = Some(self.story.wallet_user_id);
+        let payer = Some(self.payer);
         let actor = &self.cause.actor;
-        tx.tell_paywall((self.paywall, id), user, kind, self.cause, |telling| {
+        tx.tell_paywall((self.paywall, id), payer, kind, self.cause, |telling| {
             let told = Told { paywall: id, data, metadata: None, actor, subject };
             domain::event::paywall::render(telling, &told)
         })?;

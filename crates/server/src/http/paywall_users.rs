@@ -76,7 +76,7 @@ async fn balance(app: App, call: Call) -> Result<Answer, Error> {
         "held": account.held.in_units_of(decimals),
         "currency": currency.upper(),
         "decimals": decimals,
-        "walletUserId": sight.customer,
+        "walletUserId": sight.payer.customer,
         "asOf": app.engine.now(&call.scope),
         "sequence": account.sequence,
     });
@@ -109,7 +109,7 @@ async fn connect(app: App, call: Call) -> Result<Answer, Error> {
             "connected": true,
             "connectedUser": {
                 "paywallKeyId": paywall.paywall.id,
-                "userId": sight.customer,
+                "userId": sight.payer.customer,
                 "externalUserId": named.user,
                 "createdAt": sight.first_seen_at,
             },

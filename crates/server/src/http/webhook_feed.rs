@@ -6,6 +6,7 @@ use axum::http::Method;
 use domain::id::{EventId, PaywallId};
 use domain::role::{Entity, Needs};
 use domain::time::Timestamp;
+use domain::webhook::channel::{Channel, ChannelError, Channels};
 use domain::webhook::filter::Filter;
 use engine::Error;
 use engine::feed::{self, Page, Query};
@@ -72,9 +73,6 @@ pub fn query(app: &App, call: &Call, after: &str) -> Result<Query, Error> {
     let of = paywall_no(app, call)?;
     let (default, most) = if of.is_some() { (20, 100) } else { (100, 1_000) };
     let (created_gte, created_lt) = call.time_range("created")?;
-    if call.query_value("channel").is_some() {
-        return Err(Error::not_built("the filter channel"));
-    }
     let named: Option<PaywallId> = call.parsed("paywall_id")?;
     let named = match named {
         None => None,
@@ -92,11 +90,18 @@ pub fn query(app: &App, call: &Call, after: &str) -> Result<Query, Error> {
         sequence_gt: call.parsed("sequence_gt")?,
         sequence_lt: call.parsed("sequence_lt")?,
         paywall: of.or(named),
+        channel: channel(call)?,
         created_gte,
         created_lt,
     };
     query.after = app.engine.read_now(|read| feed::place(read, &call.scope, after))?;
     Ok(query)
+}
+
+/// `channel`, one. Of what is not there, or not here, there are no events.
+fn channel(call: &Call) -> Result<Option<Channel>, Error> {
+    let parsed = call.query_value("channel").map(|text| text.parse()).transpose();
+    parsed.map_err(|error: ChannelError| Error::invalid("channel", format!("channel {error}")))
 }
 
 /// `types`, comma between. Everything that matches a name is meant, added types too.
@@ -205,6 +210,7 @@ pub struct Frame<'a> {
     subject: Value,
     sequence: u64,
     paywall_id: Option<&'a str>,
+    channels: Channels,
     created_at: Timestamp,
     recorded_at: Timestamp,
     suppressed: bool,
@@ -224,6 +230,7 @@ impl<'a> Frame<'a> {
             subject: json!({ "type": kind, "id": id }),
             sequence: event.sequence,
             paywall_id: (kind == "paywall").then_some(id),
+            channels: event.channels,
             created_at: event.at,
             recorded_at: recorded.recorded_at,
             suppressed: event.suppressed,

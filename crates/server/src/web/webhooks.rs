@@ -91,6 +91,13 @@ fn types(one: &Value) -> String {
     }
 }
 
+/// What it is narrowed to.
+fn channels(one: &Value) -> String {
+    let all: Vec<String> =
+        one["channels"].as_array().into_iter().flatten().map(parts::text).collect();
+    all.join(", ")
+}
+
 fn nothing_yet() -> Markup {
     parts::blank(
         "Nobody is told yet",
@@ -213,6 +220,7 @@ fn facts(visit: &Visit, one: &Value) -> Markup {
                     ("Id", parts::id(&word("id"))),
                     ("Description", parts::or_dash(&word("description"))),
                     ("Events", html! { (types(one)) }),
+                    ("Channels", parts::or_dash(&channels(one))),
                     ("Order", html! { (word("ordering")) }),
                     ("Failures in a row", html! { (word("failures_in_a_row")) }),
                     ("Last attempt", parts::json_time(&one["last_attempt_at"])),

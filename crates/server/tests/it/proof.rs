@@ -3,6 +3,7 @@
 use domain::scope::Cause;
 use domain::webhook::address::AllowList;
 use domain::webhook::catalogue::EventType;
+use domain::webhook::channel::Channels;
 use domain::webhook::receiver::DeliveryState;
 use engine::steps::deliver::Deliverer;
 use engine::verify;
@@ -88,7 +89,7 @@ async fn an_event_about_nothing_is_found() {
     let tell = |tx: &mut store::Tx<'_>| {
         let subject = format!("customer:{}", domain::id::CustomerId::default());
         let kind = EventType::CUSTOMER_CREATED;
-        Ok(tx.tell(subject, kind, &Cause::schedule(), |_| b"{}".to_vec())?)
+        Ok(tx.tell((subject, Channels::default()), kind, &Cause::schedule(), |_| b"{}".to_vec())?)
     };
     app.engine.change(app.scope, tell).await.unwrap();
     assert_eq!(broken_rules(&app).await, ["invented"]);

@@ -1,6 +1,7 @@
 //! The paywalled proxy, against a provider that misbehaves on demand.
 
 mod blocked;
+mod channels;
 mod count_tokens;
 mod custom_response;
 mod failures;

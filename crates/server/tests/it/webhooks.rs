@@ -1,6 +1,7 @@
 //! Webhooks end to end: receivers that misbehave, order, pauses, clocks, the feed, crashes.
 
 mod bounds;
+mod channels;
 mod health;
 mod moody;
 mod operational;
@@ -15,6 +16,7 @@ use domain::customer::NewCustomer;
 use domain::scope::{Cause, Scope};
 use domain::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
 use domain::webhook::address::AllowList;
+use domain::webhook::channel::Channels;
 use domain::webhook::signature::sign_body_hex;
 use engine::Engine;
 use engine::ports::{Attempt, Request, WebhookPort};
@@ -184,7 +186,7 @@ async fn a_failure_holds_back_its_own_order_key_and_nothing_else() {
     let patch = |n: u8| {
         move |tx: &mut store::Tx<'_>| {
             tx.tell(
-                "customer:same".to_owned(),
+                ("customer:same".to_owned(), Channels::default()),
                 domain::webhook::catalogue::EventType::CUSTOMER_UPDATED,
                 &Cause::schedule(),
                 |telling| {

@@ -10,6 +10,7 @@ use domain::proxy::chapter::Chapter;
 use domain::time::Timestamp;
 use domain::wallet::Wallet;
 use domain::webhook::catalogue::{EventType, Family};
+use domain::webhook::channel::{self, Channel, Channels};
 use domain::webhook::filter::Filter;
 use domain::webhook::order::{holds_back, told_of};
 use domain::webhook::receiver::{Class, OnExhausted, Ordering, ReceiverKind, State};
@@ -30,6 +31,8 @@ pub struct Routing {
     /// An exhausted delivery stops its order key.
     pub halts: bool,
     pub filter: Filter,
+    /// Only events that touch one of them; none narrow nothing.
+    pub channels: Vec<Channel>,
     /// Its circuit is open: new deliveries wait in the database.
     pub is_shut: bool,
 }
@@ -39,6 +42,8 @@ pub struct Routing {
 struct RoutingBody {
     types: Vec<String>,
     extensions: bool,
+    #[serde(default)]
+    channels: Vec<Channel>,
     ordering: String,
     #[serde(default)]
     on_exhausted: Option<OnExhausted>,
@@ -74,6 +79,7 @@ pub(crate) fn routing(connection: &Connection, env: EnvNo) -> Result<Vec<Routing
             ordering: Ordering::parse(&body.ordering).ok_or_else(|| bad("ordering"))?,
             halts: body.on_exhausted == Some(OnExhausted::Halt),
             filter: filter.map_err(|problem| bad(&problem.to_string()))?,
+            channels: body.channels,
             is_shut: row.get(5)?,
         });
     }
@@ -90,6 +96,7 @@ pub struct Head {
     pub order_key: String,
     pub sequence: u64,
     paywall: Option<i64>,
+    channels: Channels,
     pub(crate) suppressed: bool,
 }
 
@@ -118,7 +125,9 @@ pub(crate) fn matches(receiver: &Routing, head: &Head) -> bool {
         ReceiverKind::Endpoint => true,
         ReceiverKind::Subscription => receiver.paywall == head.paywall && head.paywall.is_some(),
     };
-    own && receiver.filter.matches(head.kind) && told_of(&head.subject) != Some(receiver.no)
+    own && receiver.filter.matches(head.kind)
+        && channel::takes(&receiver.channels, &head.channels)
+        && told_of(&head.subject) != Some(receiver.no)
 }
 
 pub(crate) fn heads(
@@ -135,6 +144,7 @@ pub(crate) fn heads(
             order_key: event.order_key.clone(),
             sequence: event.sequence,
             paywall: event.paywall,
+            channels: event.channels,
             suppressed: event.suppressed,
         }],
         Record::Entry(entry) if entry.place.env() == env => {
@@ -146,7 +156,7 @@ pub(crate) fn heads(
 }
 
 fn chapter_heads(chapter: &Chapter) -> Vec<Head> {
-    let (subject, order_key) = paywall_names(chapter.paywall.1, Some(chapter.user));
+    let (subject, order_key) = paywall_names(chapter.paywall.1, Some(chapter.payer.customer));
     let heads = chapter.numbered().map(|(place, sequence, line)| Head {
         place,
         at: chapter.at,
@@ -155,13 +165,14 @@ fn chapter_heads(chapter: &Chapter) -> Vec<Head> {
         order_key: order_key.clone(),
         sequence,
         paywall: Some(chapter.paywall.0),
+        channels: chapter.channels(),
         suppressed: false,
     });
     heads.collect()
 }
 
 fn entry_heads(entry: &domain::ledger::Entry, wallet: &Wallet) -> Vec<Head> {
-    let mut paywall_sequence = entry.paywall_sequence;
+    let (mut paywall_sequence, channels) = (entry.paywall_sequence, wallet.channels());
     let kinds = (0_u64..).zip(entry.announce.events());
     kinds
         .map(|(offset, &kind)| {
@@ -183,6 +194,7 @@ fn entry_heads(entry: &domain::ledger::Entry, wallet: &Wallet) -> Vec<Head> {
                 order_key,
                 sequence,
                 paywall: link.map(|link| link.no),
+                channels,
                 suppressed: false,
             }
         })

@@ -136,7 +136,9 @@ CREATE TABLE events (
   place INTEGER PRIMARY KEY, at INTEGER NOT NULL, recorded_at INTEGER NOT NULL,
   kind TEXT NOT NULL, subject TEXT NOT NULL, order_key TEXT NOT NULL, sequence INTEGER NOT NULL,
   paywall INTEGER, body BLOB NOT NULL, request BLOB, idempotency_key TEXT,
-  suppressed INTEGER NOT NULL);
+  suppressed INTEGER NOT NULL,
+  -- What it touches, packed; NULL where that is nothing.
+  channels BLOB);
 
 CREATE TABLE counters (
   env INTEGER NOT NULL, scope TEXT NOT NULL, last INTEGER NOT NULL,
@@ -312,7 +314,7 @@ CREATE INDEX proxy_packs_by_id ON proxy_packs (env, paywall, last, first);
 CREATE TABLE chapters (
   place INTEGER PRIMARY KEY, at INTEGER NOT NULL, recorded_at INTEGER NOT NULL,
   paywall INTEGER NOT NULL, paywall_id BLOB NOT NULL, customer BLOB NOT NULL,
-  sequence INTEGER NOT NULL, actor TEXT NOT NULL, idempotency_key TEXT, settled_by INTEGER,
+  wallet BLOB NOT NULL, sequence INTEGER NOT NULL, actor TEXT NOT NULL, idempotency_key TEXT, settled_by INTEGER,
   lines BLOB NOT NULL);
 CREATE UNIQUE INDEX chapters_by_settlement ON chapters (paywall, settled_by)
   WHERE settled_by IS NOT NULL;

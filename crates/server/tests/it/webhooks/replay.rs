@@ -12,7 +12,7 @@ async fn happen(engine: &Engine, scope: Scope, count: u32, times: u32) {
         for n in 0..count * times {
             let subject = format!("customer:c{}", n % count);
             let kind = EventType::CUSTOMER_UPDATED;
-            tx.tell(subject.clone(), kind, &Cause::schedule(), |telling| {
+            tx.tell((subject.clone(), Channels::default()), kind, &Cause::schedule(), |telling| {
                 domain::event::billing::render(telling, &subject, &json!({ "n": n }))
             })?;
         }

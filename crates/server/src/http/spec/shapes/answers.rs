@@ -280,8 +280,8 @@ pub const ALL: &[(&str, &str)] = &[
     ),
     (
         "Endpoint",
-        "id! version!:int url! types!:text[] extensions!:flag description! metadata!:map state! \
-         state_reason!:text? state_changed_at!:time ordering! on_exhausted! \
+        "id! version!:int url! types!:text[] extensions!:flag channels!:text[] description! \
+         metadata!:map state! state_reason!:text? state_changed_at!:time ordering! on_exhausted! \
          retry_schedule!:int[]? timeout_seconds!:int custom_headers!:map \
          bearer_token_suffix!:text? secret_suffix!:text? secrets!:EndpointSecret[] api_version! \
          send_traceparent!:flag payload_mode! signatures!:text[] public_key!:text? \
@@ -356,7 +356,8 @@ pub const ALL: &[(&str, &str)] = &[
     (
         "FeedEvent",
         "id! position!:int family! type! subject!:Subject sequence!:int paywall_id!:text? \
-         created_at!:time recorded_at!:time suppressed!:flag request!:EventRequest body!:object",
+         channels!:text[] created_at!:time recorded_at!:time suppressed!:flag \
+         request!:EventRequest body!:object",
     ),
     ("EventRequest", "id!:text? idempotency_key!:text?"),
     (

@@ -191,14 +191,16 @@ pub const ALL: &[(&str, &str)] = &[
         "url! types!:text[] extensions:flag? description:text? metadata:map? ordering:text? \
          on_exhausted:text? retry_schedule:int[]? timeout_seconds:int? custom_headers:map? \
          bearer_token:text? secret:text? api_version:text? send_traceparent:flag? \
-         payload_mode:text? signatures:text[]? max_in_flight:int? max_rps:int?",
+         payload_mode:text? channels:text[]? signatures:text[]? max_in_flight:int? \
+         max_rps:int?",
     ),
     (
         "EndpointPatch",
         "url:text? types:text[]? extensions:flag? description:text? metadata:map? ordering:text? \
          on_exhausted:text? retry_schedule:int[]? timeout_seconds:int? custom_headers:map? \
          bearer_token:text? api_version:text? send_traceparent:flag? version:int? \
-         payload_mode:text? signatures:text[]? max_in_flight:int? max_rps:int?",
+         payload_mode:text? channels:text[]? signatures:text[]? max_in_flight:int? \
+         max_rps:int?",
     ),
     ("SecretRotation", "secret:text? overlap_seconds:int? kind:text?"),
     ("Parked", "parked:text? from:text?"),
