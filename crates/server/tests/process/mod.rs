@@ -2,7 +2,7 @@
 //! and proven afterwards by the verb that users run.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,12 @@ use serde_json::Value;
 /// super_admin of the first tenant.
 pub const KEY: &str = "first-key-of-the-crash-test";
 const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// What is tried: this build, or the one that `BINARY` names.
+pub fn binary() -> PathBuf {
+    let own = || env!("CARGO_BIN_EXE_farebox").into();
+    std::env::var_os("BINARY").map_or_else(own, PathBuf::from)
+}
 
 /// A running server; killed when dropped.
 pub struct Server {
@@ -25,7 +31,7 @@ impl Server {
 
     pub fn start_with(folder: &Path, variables: &[(&str, &str)]) -> Server {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(env!("CARGO_BIN_EXE_farebox"))
+        let child = Command::new(binary())
             .arg("serve")
             .env("FAREBOX_LISTEN", format!("127.0.0.1:{port}"))
             .env("FAREBOX_DATA_DIR", folder)
@@ -79,11 +85,8 @@ pub async fn post(
 
 /// The books balance, says the verb that users run.
 pub fn prove(folder: &Path) {
-    let verified = Command::new(env!("CARGO_BIN_EXE_farebox"))
-        .arg("verify")
-        .env("FAREBOX_DATA_DIR", folder)
-        .output()
-        .unwrap();
+    let verified =
+        Command::new(binary()).arg("verify").env("FAREBOX_DATA_DIR", folder).output().unwrap();
     let said = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert!(verified.status.success(), "{said}{}", String::from_utf8_lossy(&verified.stderr));
 }

@@ -208,7 +208,8 @@ impl Sender {
 
     /// Picks what may start, receivers in turn, and prepares it in one read.
     fn start_requests(&mut self) {
-        if self.preparing {
+        // What is not recorded would go out again after a crash.
+        if self.preparing || self.results.len() >= RESULTS_MAX {
             return;
         }
         let picked = self.turns.pick(&mut self.lanes, in_a_while(Duration::ZERO));
