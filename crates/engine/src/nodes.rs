@@ -37,14 +37,19 @@ impl Engine {
         Ok(ended.len())
     }
 
+    /// Deliveries whose sender ended without a word, which this process made due again.
+    pub fn leases_expired(&self) -> usize {
+        self.leases_expired.load(Ordering::Relaxed)
+    }
+
     /// From the turn of the first change on, nothing that the other node writes is taken.
     async fn take_over(&self, node: i64) -> Result<(), Error> {
-        self.change(nowhere(), move |tx| {
+        let left = self.change(nowhere(), move |tx| {
             tx.end_node(node)?;
             store::claims::give_back_of(tx.write()?, node)?;
             Ok(store::deliveries::give_back_of(tx.write()?, node)?)
-        })
-        .await?;
+        });
+        self.leases_expired.fetch_add(left.await?, Ordering::Relaxed);
         let mut settled = 0;
         for scope in self.scopes()? {
             settled += self.recover_requests(scope, Some(node)).await?;

@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use domain::id::{Mint, RequestId};
 use domain::scope::Scope;
@@ -72,6 +72,8 @@ pub struct Engine {
     pub(crate) pulse: Pulse,
     /// The last turn of the database's writers that this node has followed.
     pub(crate) followed: AtomicI64,
+    /// Deliveries taken over from processes that ended without a word.
+    pub(crate) leases_expired: AtomicUsize,
     /// Held while a test clock moves.
     pub(crate) moving: tokio::sync::Mutex<()>,
     /// Who sends webhooks in this process, for test clocks.
@@ -96,6 +98,7 @@ impl Engine {
         let seed = u64::from_be_bytes(settings.random.bytes());
         let writer =
             Writer::start(&database, clocks.clone(), seed, on_commit(sender, commits.clone()))?;
+        let leases_expired = AtomicUsize::new(writer.leases_voided());
         Ok(Arc::new(Engine {
             at_work: AtWork::new(database.is_shared()),
             database,
@@ -117,6 +120,7 @@ impl Engine {
             checks: Checks::default(),
             pulse: Pulse::default(),
             followed: AtomicI64::new(0),
+            leases_expired,
             moving: tokio::sync::Mutex::new(()),
             sends: RwLock::new(None),
         }))

@@ -6,8 +6,13 @@ use store::gauges::Webhooks;
 
 use crate::metrics::{head, put};
 
-/// What this process counted and how the database stands, in lines of its own.
-pub fn render(counts: Option<&Counts>, found: &Webhooks, streams: usize) -> String {
+/// What this process counted and how the database stands, in lines of its own. `expired` are the
+/// deliveries that it took over from processes that ended without a word.
+pub fn render(
+    counts: Option<&Counts>,
+    found: &Webhooks,
+    (streams, expired): (usize, usize),
+) -> String {
     let mut text = String::new();
     if let Some(counts) = counts {
         attempts(&mut text, counts);
@@ -24,12 +29,13 @@ pub fn render(counts: Option<&Counts>, found: &Webhooks, streams: usize) -> Stri
         let labels = format!("kind=\"{kind}\",state=\"{state}\",circuit=\"{circuit}\"");
         put(&mut text, format_args!("{name}{{{labels}}} {count}"));
     }
-    let gauges = [
-        ("farebox_webhook_blocked_order_keys", found.blocked_order_keys.to_string()),
-        ("farebox_webhook_feed_streams", streams.to_string()),
+    let single = [
+        ("farebox_webhook_blocked_order_keys", "gauge", found.blocked_order_keys.to_string()),
+        ("farebox_webhook_feed_streams", "gauge", streams.to_string()),
+        ("farebox_webhook_leases_expired_total", "counter", expired.to_string()),
     ];
-    for (name, value) in gauges {
-        head(&mut text, name, "gauge");
+    for (name, kind, value) in single {
+        head(&mut text, name, kind);
         put(&mut text, format_args!("{name} {value}"));
     }
     text
@@ -79,12 +85,13 @@ mod tests {
             receivers: vec![("endpoint".to_owned(), "enabled".to_owned(), true, 1)],
             blocked_order_keys: 2,
         };
-        let text = render(Some(&Counts::default()), &found, 4);
+        let text = render(Some(&Counts::default()), &found, (4, 6));
         let expected = [
             "farebox_webhook_deliveries{state=\"due\"} 3",
             "farebox_webhook_endpoints{kind=\"endpoint\",state=\"enabled\",circuit=\"open\"} 1",
             "farebox_webhook_blocked_order_keys 2",
             "farebox_webhook_feed_streams 4",
+            "farebox_webhook_leases_expired_total 6",
             "farebox_webhook_attempts_total{result=\"delivered\"} 0",
         ];
         for line in expected {

@@ -132,6 +132,7 @@ pub struct Writer {
     away: Arc<AtomicBool>,
     checkpointer: Mutex<Option<Checkpointer>>,
     node: i64,
+    leases_voided: usize,
 }
 
 impl Writer {
@@ -153,12 +154,13 @@ impl Writer {
             spawn("writer", move || {
                 let open = || {
                     let (ground, connection, desk) = Ground::open(&database, seed, away)?;
+                    let voided = ground.leases_voided();
                     // A server puts its commits on disk before it answers.
                     let file = database.file();
                     let wal = file.map(|file| file.open_wal(&connection)).transpose()?;
                     let node = desk.node;
                     let parts = (ground, connection, desk);
-                    Ok((Thread::new(parts, (times, unsynced, committed)), (wal, node)))
+                    Ok((Thread::new(parts, (times, unsynced, committed)), (wal, node, voided)))
                 };
                 match open() {
                     Ok((mut thread, made)) => {
@@ -169,7 +171,7 @@ impl Writer {
                 }
             })?
         };
-        let (wal, node) = ready.recv().unwrap_or(Err(Error::Unavailable))?;
+        let (wal, node, leases_voided) = ready.recv().unwrap_or(Err(Error::Unavailable))?;
         let syncer = Syncer { wal, on_commit, broken: broken.clone() };
         let threads = vec![writer, spawn("syncer", move || syncer.run(&waiting))?];
         Ok(Writer {
@@ -180,7 +182,13 @@ impl Writer {
             away,
             checkpointer: Mutex::new(start_checkpointer(database)?),
             node,
+            leases_voided,
         })
+    }
+
+    /// Deliveries that the file's last process had leased when it ended.
+    pub fn leases_voided(&self) -> usize {
+        self.leases_voided
     }
 
     /// Queues a job, or answers it at once when the queue is full or closed.

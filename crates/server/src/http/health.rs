@@ -106,6 +106,7 @@ async fn metrics(app: App, _: Call) -> Result<Answer, Error> {
     );
     let deliverer = app.deliverer();
     let counts = deliverer.as_ref().map(Deliverer::counts);
-    text.push_str(&crate::webhook_metrics::render(counts, &webhooks, app.streams.open()));
+    let apart = (app.streams.open(), app.engine.leases_expired());
+    text.push_str(&crate::webhook_metrics::render(counts, &webhooks, apart));
     Ok(Answer::text("text/plain; version=0.0.4", text))
 }

@@ -12,8 +12,10 @@ mod backup;
 mod clock;
 mod copy;
 mod disk;
+mod kills;
 mod listener;
 mod load;
+mod moods;
 mod nodes;
 mod passing;
 #[path = "../process/mod.rs"]

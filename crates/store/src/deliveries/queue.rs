@@ -243,18 +243,17 @@ pub fn give_back(
 
 /// Ends every lease of this process: it stops sending.
 pub fn give_back_all(write: Write<'_>) -> Result<(), Error> {
-    give_back_of(write, write.node)
+    give_back_of(write, write.node).map(drop)
 }
 
-/// Ends every lease of a node.
-pub fn give_back_of(write: Write<'_>, node: i64) -> Result<(), Error> {
+/// Ends every lease of a node. Returns how many there were.
+pub fn give_back_of(write: Write<'_>, node: i64) -> Result<usize, Error> {
     // The first condition is the index's.
     let mut update = write.connection.prepare_cached(
         "UPDATE deliveries SET state = 'due' WHERE state IN ('due', 'leased', 'waiting')
             AND state = 'leased' AND node = ?1",
     )?;
-    update.execute([node])?;
-    Ok(())
+    Ok(update.execute([node])?)
 }
 
 /// Leases the first waiting delivery of an order key, unless one before it is still open or the

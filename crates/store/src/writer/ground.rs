@@ -24,8 +24,16 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const TRIES_WITH_WORK: u32 = 20;
 
 pub(super) enum Ground {
-    File(Wal),
-    Server { turns: Turns, database: Database, away: Arc<AtomicBool> },
+    File {
+        wal: Wal,
+        /// Deliveries that the last process had leased.
+        voided: usize,
+    },
+    Server {
+        turns: Turns,
+        database: Database,
+        away: Arc<AtomicBool>,
+    },
 }
 
 /// After a connection was lost.
@@ -52,22 +60,23 @@ impl Ground {
                 let turns = Turns::open(session, node)?;
                 Ground::Server { turns, database: database.clone(), away }
             }
-            (Some(file), _) => Ground::File(file.wal()?),
+            (Some(file), _) => Ground::File { wal: file.wal()?, voided: void(&connection)? },
             (None, None) => return Err(Error::Unavailable),
         };
-        if let Ground::File(_) = ground {
-            // Whoever had leased them is gone: one process writes to a file.
-            connection.execute(
-                "UPDATE deliveries SET state = 'due'
-                 WHERE state IN ('due', 'leased', 'waiting') AND state = 'leased'",
-                [],
-            )?;
-        }
         let desk = Desk::load(&connection, overlay, seed)?;
         if connection.postgres().is_some() {
             connection.execute_batch("COMMIT")?;
         }
         Ok((ground, connection, desk))
+    }
+
+    /// Deliveries whose sender ended without a word, and which are due since this start.
+    pub(super) fn leases_voided(&self) -> usize {
+        match self {
+            Ground::File { voided, .. } => *voided,
+            // Another node takes them over, or this one when their node's lease has ended.
+            Ground::Server { .. } => 0,
+        }
     }
 
     pub(super) fn begin(
@@ -136,7 +145,7 @@ impl Ground {
         batches: u64,
     ) -> Result<(), Error> {
         let wal = match self {
-            Ground::File(wal) => wal,
+            Ground::File { wal, .. } => wal,
             Ground::Server { turns, .. } => return seal_in_turn(connection, turns, (desk, times)),
         };
         desk.log.fold_piece(connection)?;
@@ -169,6 +178,13 @@ fn refuse_waiting(queue: &Receiver<Box<dyn Job>>) -> bool {
             Err(error) => return error == TryRecvError::Disconnected,
         }
     }
+}
+
+/// Whoever had leased deliveries is gone: one process writes to a file.
+fn void(connection: &Connection) -> Result<usize, Error> {
+    let sql = "UPDATE deliveries SET state = 'due'
+         WHERE state IN ('due', 'leased', 'waiting') AND state = 'leased'";
+    Ok(connection.execute(sql, [])?)
 }
 
 /// Counts the starts of this database, so that no two runs make the same ids.

@@ -1,15 +1,17 @@
-//! `cargo xtask simulate`: long runs of the World. Prints what it did, and what it found with the
-//! command that finds it again.
+//! Long runs: `cargo xtask simulate` of the World, `cargo xtask faults` of the tests that kill
+//! nodes and of those whose receivers fail. Prints what it did, and what it found with the seed
+//! that finds it again.
 #![expect(clippy::print_stdout, reason = "a command's output is what it is for")]
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use testkit::world::{self, Failure, Report};
 
-const USAGE: &str = "cargo xtask simulate [--seeds N] [--from SEED] [--steps N]";
+const USAGE: &str = "cargo xtask simulate [--seeds N] [--from SEED] [--steps N]
+cargo xtask faults [--kills N] [--events N] [--seed SEED]";
 const THREADS: usize = 3;
 const TELL_EVERY: u64 = 500;
 
@@ -22,6 +24,9 @@ struct Plan {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(faults) = faults(&arguments) {
+        return try_faults(&faults);
+    }
     let Some(plan) = plan(&arguments) else {
         println!("{USAGE}");
         return ExitCode::FAILURE;
@@ -48,6 +53,41 @@ fn plan(arguments: &[String]) -> Option<Plan> {
         }
     }
     (verb == "simulate").then_some(plan)
+}
+
+/// What is set for the tests, and which of them run.
+struct Faults {
+    variables: Vec<(&'static str, u64)>,
+    tests: Vec<&'static str>,
+}
+
+fn faults(arguments: &[String]) -> Option<Faults> {
+    let (verb, options) = arguments.split_first()?;
+    let mut faults = Faults { variables: Vec::new(), tests: Vec::new() };
+    for pair in options.chunks(2) {
+        let value = pair.get(1)?.parse().ok()?;
+        let (variable, test) = match pair[0].as_str() {
+            "--kills" => ("KILLS", Some("kills::webhooks_survive")),
+            "--events" => ("EVENTS", Some("moods::")),
+            "--seed" => ("SEED", None),
+            _ => return None,
+        };
+        faults.variables.push((variable, value));
+        faults.tests.extend(test);
+    }
+    (verb == "faults" && !faults.tests.is_empty()).then_some(faults)
+}
+
+/// Both databases, one test after the other.
+fn try_faults(faults: &Faults) -> ExitCode {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["test", "--package", "farebox", "--test", "faults", "--"]).args(&faults.tests);
+    cargo.args(["--nocapture", "--test-threads", "1"]);
+    cargo.envs(faults.variables.iter().map(|(name, value)| (name, value.to_string())));
+    match cargo.status() {
+        Ok(ended) if ended.success() => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
 }
 
 /// Runs the seeds on two threads until one fails.
