@@ -4,7 +4,10 @@
 use axum::http::Method;
 use domain::customer::CustomerPatch;
 use domain::id::WalletId;
+use domain::paywall::ExternalUser;
 use domain::portal::{Allowance, Item, PortalConfig};
+use domain::wallet::WalletStatus;
+use engine::blocks::Caller;
 use engine::{Error, customers, settings};
 use serde_json::{Map, Value, json};
 use store::Tx;
@@ -82,6 +85,12 @@ pub fn routes() -> Routes {
             Access::Customer,
             doc("listPortalTransactionsOfAll", "The transactions of all wallets of the customer"),
             async |app, call| transactions(app, call, None).await,
+        )
+        .add(
+            (Method::POST, "/v1/customer/portal/wallets/{id}/top-up-link"),
+            Access::Customer,
+            doc("makePortalTopUpLink", "A link to top up a wallet that a paywall charges"),
+            top_up_link,
         )
         .merge(later())
 }
@@ -208,4 +217,20 @@ async fn transactions(app: App, call: Call, wallet: Option<WalletId>) -> Result<
     let found = wallet_transactions::of_customer(&app, call.scope, of, fields).await?;
     let items: Vec<Value> = found.items.into_iter().map(own).collect();
     Ok(found.list.answer(&items, found.total).ignoring(&found.unknown))
+}
+
+/// The paywall's own link: money comes in where the paywall takes it.
+async fn top_up_link(app: App, call: Call) -> Result<Answer, Error> {
+    must(config(&app, &call)?.allows(Allowance::TopUp), "topping up")?;
+    let shown = wallets::read(&app, call.scope, own_wallet(&app, &call)?).await?;
+    let link =
+        shown.wallet.paywall.as_ref().filter(|_| shown.wallet.status != WalletStatus::Closed);
+    let link = link.ok_or_else(|| Error::operation("there is no link to top this wallet up"))?;
+    let (paywall, cause) = (app.engine.paywall(&call.scope, link.no)?, call.cause());
+    let user = ExternalUser::parse(&link.external_user).map_err(|_| Error::not_found("wallet"))?;
+    let sight = app.engine.sight(call.scope, &paywall, &user, &cause).await?;
+    let caller = Caller { user: &user, sight: &sight, cause: &cause };
+    let link = app.engine.topup_link(call.scope, &paywall, caller).await?;
+    let body = json!({ "url": link.url, "expires_at": link.expires_at });
+    Ok(Answer::ok(&body).with("cache-control", "no-store"))
 }

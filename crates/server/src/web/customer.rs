@@ -27,6 +27,7 @@ pub fn routes() -> Routes {
         .get("/customers/{id}/edit", Some(writes), edit)
         .post("/customers/{id}/edit", Some(writes), change)
         .post("/customers/{id}/wallets", Some(wallets), open_wallet)
+        .post("/customers/{id}/portal", Some(Needs::write(Entity::Portal)), open_portal)
         .into_routes()
 }
 
@@ -65,8 +66,31 @@ async fn show(visit: Visit) -> Result<Shown, Error> {
     };
     let page =
         Page::new(name_of(&stored), body).of(SECTION).live().under("Customers", "/customers");
-    let edit = html! { a.button href={ "/customers/" (customer.id) "/edit" } { "Edit" } };
-    Ok(Shown::Page(if visit.writes(Entity::Customer) { page.actions(edit) } else { page }))
+    Ok(Shown::Page(page.actions(actions(&visit, customer))))
+}
+
+fn actions(visit: &Visit, customer: &Customer) -> Markup {
+    let path = format!("/customers/{}", customer.id);
+    html! {
+        @if visit.writes(Entity::Portal) {
+            form.inline method="post" action={ (path) "/portal" } target="_blank" {
+                (parts::token(visit))
+                button type="submit" title="The page as this customer sees it, in a new tab" {
+                    "Portal"
+                }
+            }
+        }
+        @if visit.writes(Entity::Customer) { a.button href={ (path) "/edit" } { "Edit" } }
+    }
+}
+
+/// Opens the portal as the customer: on this host, whatever the server is called from outside.
+async fn open_portal(visit: Visit) -> Result<Shown, Error> {
+    let stored = find(&visit)?;
+    let name = stored.customer.external_id.as_str();
+    let ask = door::ask(&visit, "GET /v1/customers/portal/{external_id}").of("external_id", name);
+    let opened = ask.json().await?;
+    Ok(Shown::to(format!("/portal/open/{}", parts::text(&opened["token"]))))
 }
 
 fn wallets_panel(visit: &Visit, customer: &Customer, wallets: &[Wallet]) -> Markup {

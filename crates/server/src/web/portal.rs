@@ -9,13 +9,18 @@ mod door;
 mod frame;
 mod money;
 mod overview;
+mod topup;
 mod transactions;
 mod visit;
 
 use crate::http::route::Routes;
 
 pub fn routes() -> Routes {
-    door::routes().merge(overview::routes()).merge(transactions::routes()).merge(details::routes())
+    door::routes()
+        .merge(overview::routes())
+        .merge(topup::routes())
+        .merge(transactions::routes())
+        .merge(details::routes())
 }
 
 /// Method and path of every page, for whoever tries them all.

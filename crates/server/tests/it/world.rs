@@ -25,7 +25,7 @@ pub struct World {
     /// Answers chats.
     provider: Provider,
     pub paywall_key: String,
-    /// Of the customer's session in the portal.
+    /// Of a customer's session in the portal.
     pub token: String,
     pub examples: Vec<Example>,
     /// Calls that end something: made last, if at all.
@@ -56,6 +56,7 @@ impl World {
         world.portal().await;
         let paywall = world.paywall().await;
         world.users(&paywall).await;
+        world.portal_of_user().await;
         world.proxied(&paywall).await;
         world.endpoints().await;
         world.subscriptions(&paywall).await;
@@ -243,6 +244,22 @@ impl World {
         self.get(&format!("{wallet}/transactions")).await;
         self.get(&format!("{base}/transactions?limit=2")).await;
         self.endings.push("DELETE /v1/customers/portal/ann".to_owned());
+    }
+
+    /// As a paywall's user, who is allowed everything.
+    async fn portal_of_user(&mut self) {
+        let config = json!({ "value": { "allow_top_up": true, "allow_webhooks": true } });
+        self.put("/v1/settings/customer_portal_config", config).await;
+        let balance = self.get("/v1/user/balance?user=bob").await;
+        let path = format!("/v1/customers/{}", text(&balance["walletUserId"]));
+        let name = text(&self.get(&path).await["external_id"]);
+        let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
+        let opened = self.get(&format!("/v1/customers/portal/{name}")).await;
+        self.token = text(&opened["token"]);
+        let wallets = self.post("/v1/customer/portal/wallets", json!({})).await;
+        let wallet = text(&wallets[0]["id"]);
+        let path = format!("/v1/customer/portal/wallets/{wallet}/top-up-link");
+        self.call(&format!("POST {path}"), None).await;
     }
 
     async fn paywall(&mut self) -> String {

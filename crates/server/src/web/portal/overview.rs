@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::super::parts;
 use super::frame::Page;
-use super::money;
 use super::visit::{Pages, Shown, Visit};
+use super::{money, topup};
 use crate::http::route::Routes;
 
 const TAB: &str = "/portal";
@@ -30,7 +30,7 @@ async fn show(visit: Visit) -> Result<Shown, Error> {
     let body = html! {
         @if visit.config.shows(Item::Balance) {
             @if open.is_empty() { (no_wallet(&visit.brand)) }
-            div.grid { @for one in &open { (wallet(one, now)) } }
+            div.grid { @for one in &open { (wallet(&visit, one, now)) } }
         }
         @if visit.config.shows(Item::Transactions) { (latest(&visit, &wallets).await?) }
     };
@@ -51,7 +51,7 @@ fn no_wallet(brand: &str) -> Markup {
     }
 }
 
-fn wallet(account: &Account, now: Timestamp) -> Markup {
+fn wallet(visit: &Visit, account: &Account, now: Timestamp) -> Markup {
     let wallet = &account.wallet;
     let standing = account.standing();
     let amount = |credits| money::credits(credits, account);
@@ -75,6 +75,7 @@ fn wallet(account: &Account, now: Timestamp) -> Markup {
                 }
                 (used(account))
                 @if let Some(lot) = first_to_end(account, now) { (ending(lot, account)) }
+                (topup::button(visit, account))
             }
         }
     }

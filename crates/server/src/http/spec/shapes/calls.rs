@@ -33,6 +33,7 @@ pub const ALL: &[Line] = &[
     ("listPortalWallets", 200, "object", "Wallet[]"),
     ("getPortalWallet", 200, "", "Wallet"),
     ("listPortalTransactions", 200, "", "page WalletTransaction"),
+    ("makePortalTopUpLink", 200, "", "{url! expires_at!:time}"),
     ("listPortalTransactionsOfAll", 200, "", "page WalletTransaction"),
     // Wallets
     ("createWallet", 200, "NewWallet", "Wallet"),
