@@ -22,6 +22,7 @@ before(async () => {
     if (message.type() === "error" && !/status of (401|403|404)/.test(message.text())) complaints.push(message.text());
   });
   await become(page, house.farebox);
+  await page.goto(house.portal);
 });
 after(async () => {
   await chromium.close();

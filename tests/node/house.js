@@ -120,8 +120,22 @@ export class House {
     }
     await this.money();
     await this.paywallAndChats();
+    await this.openPortal();
     await this.look();
     await this.call("POST", "/v1/secrets/api/keys", { name: HOSTILE, type: "private_key", roles: ["all_reader"] });
+  }
+
+  /** What the first customer sees in the portal: everything that there is. */
+  async openPortal() {
+    const value = { allow_top_up: true, allow_webhooks: true };
+    await this.call("PUT", "/v1/settings/customer_portal_config", { value });
+    const own = {
+      url: this.receiver.url + "/bad", types: ["wallet.*"], description: "Our books",
+      channels: [`customer:${this.customers[0]}`],
+    };
+    this.own = (await this.call("POST", "/v1/webhooks/endpoints", own)).id;
+    await this.call("PUT", `/v1/wallets/${this.wallet}`, { description: "Told to the customer" });
+    this.portal = (await this.call("GET", "/v1/customers/portal/user_1")).url;
   }
 
   /** Ids of what came of it. */
@@ -133,6 +147,11 @@ export class House {
       const list = (await this.call("GET", `/v1/webhooks/deliveries?endpoint_id=${this.failing}`)).data;
       const tried = list.find((one) => one.attempts > 0);
       if (tried) { this.delivery = tried.id; this.event = tried.event_id; }
+      await sleep(100);
+    }
+    const own = `/v1/webhooks/deliveries?endpoint_id=${this.own}`;
+    for (let tries = 0; !this.ownDelivery && tries < 100; tries += 1) {
+      this.ownDelivery = (await this.call("GET", own)).data.find((one) => one.attempts > 0)?.id;
       await sleep(100);
     }
     const entries = await this.call("GET", `/v1/wallets/${this.hostileWallet}/transactions`);
@@ -241,6 +260,12 @@ export function pages(house) {
     settings: "/settings",
     system: "/system",
     account: "/account",
+    portal: "/portal",
+    "portal-transactions": "/portal/transactions",
+    "portal-details": "/portal/details",
+    "portal-webhooks": "/portal/webhooks",
+    "portal-webhook": `/portal/webhooks/${house.own}`,
+    "portal-delivery": `/portal/webhooks/deliveries/${house.ownDelivery}`,
     missing: `/customers/${house.customers[0].slice(0, -1)}7`,
   };
 }

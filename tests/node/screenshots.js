@@ -17,7 +17,9 @@ const house = await House.start(README ? 22 : 0);
 const chromium = await browser();
 try {
   const first = await chromium.newContext();
-  await become(await first.newPage(), house.farebox);
+  const door = await first.newPage();
+  await become(door, house.farebox);
+  await door.goto(house.portal);
   const storageState = await first.storageState();
   if (README) {
     mkdirSync("docs/images", { recursive: true });

@@ -32,6 +32,7 @@ pub mod paywall_keys;
 pub mod paywall_states;
 pub mod paywalls;
 pub mod portal_sessions;
+pub mod portal_webhooks;
 pub mod ports;
 pub mod prices;
 pub mod providers;

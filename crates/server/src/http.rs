@@ -37,6 +37,7 @@ pub mod paywall_users;
 pub mod paywalls;
 pub mod portal;
 pub mod portal_sessions;
+pub mod portal_webhooks;
 pub mod query;
 pub mod route;
 pub mod settings;
@@ -98,6 +99,7 @@ pub fn routes() -> route::Routes {
         .merge(customers::routes())
         .merge(portal_sessions::routes())
         .merge(portal::routes())
+        .merge(portal_webhooks::routes())
         .merge(wallets::routes())
         .merge(wallet_transactions::routes())
         .merge(alerts::routes())

@@ -98,6 +98,20 @@ pub fn numbers_of_customer(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Ids of the customer's wallets, the oldest first, closed ones too.
+pub fn ids_of_customer(
+    read: Read<'_>,
+    scope: &Scope,
+    customer: i64,
+) -> Result<Vec<WalletId>, Error> {
+    let mut select = read
+        .connection
+        .prepare_cached("SELECT id FROM wallets WHERE env = ?1 AND customer = ?2 ORDER BY no")?;
+    let rows = select
+        .query_map(params![scope.env.get(), customer], |row| Ok(WalletId(row.get::<Key>(0)?.0)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Numbers of the open wallets of a paywall's users.
 pub fn open_numbers_of_paywall(
     read: Read<'_>,

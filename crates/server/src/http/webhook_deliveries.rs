@@ -130,7 +130,7 @@ fn states(status: &str) -> Option<Vec<&'static str>> {
     (!of.is_empty()).then_some(of)
 }
 
-fn filters(call: &Call) -> Result<Filters, Error> {
+pub(super) fn filters(call: &Call) -> Result<Filters, Error> {
     let bad = |name: &'static str| Error::invalid(name, format!("{name} is unknown"));
     let subject = call.query_value("subject");
     let of_paywall: Option<PaywallId> = call.parsed("paywall_id")?;
@@ -152,14 +152,14 @@ fn filters(call: &Call) -> Result<Filters, Error> {
 }
 
 /// A cursor carries the place and the filters that it was made with.
-fn encode(mark: &Mark, call: &Call) -> String {
+pub(super) fn encode(mark: &Mark, call: &Call) -> String {
     let (at, place) = (mark.created_at.millis(), mark.place.raw());
     let filters = call.query_without("cursor");
     URL_SAFE_NO_PAD.encode(format!("{at}.{place}.{}.{filters}", mark.receiver.0))
 }
 
 /// Where the list goes on, and the call with the filters of its first page.
-fn resumed(call: &mut Call) -> Result<Option<Mark>, Error> {
+pub(super) fn resumed(call: &mut Call) -> Result<Option<Mark>, Error> {
     let Some(text) = call.query_value("cursor") else { return Ok(None) };
     let read = || {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
@@ -189,18 +189,18 @@ async fn list(app: App, mut call: Call) -> Result<Answer, Error> {
 }
 
 /// How this process sends to their receivers.
-type Lanes = BTreeMap<ReceiverNo, Figures>;
+pub(super) type Lanes = BTreeMap<ReceiverNo, Figures>;
 
-async fn lanes(app: &App, found: &[Shown]) -> Lanes {
+pub(super) async fn lanes(app: &App, found: &[Shown]) -> Lanes {
     let open = found.iter().filter(|(delivery, ..)| delivery.state.is_open());
     let receivers: BTreeSet<_> = open.map(|(delivery, ..)| delivery.receiver).collect();
     app.engine.lane_figures(receivers.into_iter().collect()).await
 }
 
 /// A delivery with what is shown beside it.
-type Shown = (Delivery, Stored, Option<Delivery>, Option<ReplayId>);
+pub(super) type Shown = (Delivery, Stored, Option<Delivery>, Option<ReplayId>);
 
-fn page(
+pub(super) fn page(
     app: &App,
     call: &Call,
     filters: &Filters,
@@ -218,7 +218,7 @@ fn page(
 }
 
 /// With its receiver, the delivery that it waits for, and the replay that opened it.
-fn shown(read: Read<'_>, call: &Call, delivery: Delivery) -> Result<Shown, Error> {
+pub(super) fn shown(read: Read<'_>, call: &Call, delivery: Delivery) -> Result<Shown, Error> {
     let receiver = store::receivers::find(read, &call.scope, delivery.receiver)?;
     let receiver = receiver.ok_or_else(|| Error::not_found("webhook endpoint"))?;
     let key = (delivery.receiver, delivery.order_key.as_str());
@@ -328,7 +328,7 @@ async fn retry(app: App, call: Call) -> Result<Answer, Error> {
 }
 
 /// A delivery as the management surface shows it.
-fn view((app, call): (&App, &Call), one: &Shown, lanes: &Lanes) -> Value {
+pub(super) fn view((app, call): (&App, &Call), one: &Shown, lanes: &Lanes) -> Value {
     let now = app.engine.now(&call.scope);
     let waiting_for = waiting_for(one, now, lanes);
     let (delivery, receiver, blocking, replay) = one;
@@ -383,7 +383,7 @@ fn waiting_for(
     }
 }
 
-fn attempt_view(row: &AttemptRow) -> Value {
+pub(super) fn attempt_view(row: &AttemptRow) -> Value {
     let text = String::from_utf8(row.snippet.clone());
     let (body, encoding) = match text {
         Ok(text) => (text, "utf8"),

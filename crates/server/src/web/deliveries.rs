@@ -152,7 +152,7 @@ fn switches(visit: &Visit, one: &Value) -> Markup {
     }
 }
 
-fn attempts(one: &Value) -> Markup {
+pub fn attempts(one: &Value) -> Markup {
     let all = one["attempt_log"].as_array().cloned().unwrap_or_default();
     html! {
         @if all.is_empty() { (parts::blank("Not tried yet", &html! {})) }

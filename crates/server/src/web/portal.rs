@@ -12,6 +12,7 @@ mod overview;
 mod topup;
 mod transactions;
 mod visit;
+mod webhooks;
 
 use crate::http::route::Routes;
 
@@ -20,6 +21,7 @@ pub fn routes() -> Routes {
         .merge(overview::routes())
         .merge(topup::routes())
         .merge(transactions::routes())
+        .merge(webhooks::routes())
         .merge(details::routes())
 }
 

@@ -375,3 +375,158 @@ async fn what_anyone_is_called_is_never_markup() {
         assert!(!page.contains(" style=\"") && !page.contains(" onclick="), "{path}");
     }
 }
+
+/// An endpoint of so many channels; its id.
+async fn endpoint(app: &TestApp, channels: &[String]) -> String {
+    let body = json!({ "url": "http://127.0.0.1:9/hook", "types": ["*"], "description": HOSTILE,
+        "channels": channels, "metadata": { "secret": "margin 40" } });
+    let (status, _, made) = app.post("/v1/webhooks/endpoints", &app.key, &body).await;
+    assert_eq!(status, 201, "{made}");
+    text(&made, "id")
+}
+
+async fn top_up(app: &TestApp, wallet: &str) {
+    let body = json!({ "credits_to_add": "5", "transaction_reason": "PURCHASED_CREDIT_DIRECT" });
+    let path = format!("/v1/wallets/{wallet}/top-up");
+    assert_eq!(app.post(&path, &app.key, &body).await.0, 200);
+}
+
+/// Ids of the deliveries of an endpoint.
+async fn sent(app: &TestApp, endpoint: &str) -> Vec<String> {
+    let path = format!("/v1/webhooks/deliveries?endpoint_id={endpoint}");
+    let list = app.get(&path, &app.key).await.2;
+    list["data"].as_array().unwrap().iter().map(|one| text(one, "id")).collect()
+}
+
+#[tokio::test]
+async fn a_customer_sees_the_endpoints_that_hear_of_nobody_else() {
+    let app = TestApp::start().await;
+    let (ann, wallet) = customer(&app, &app.key, "ann").await;
+    let (bob, bobs) = customer(&app, &app.key, "bob").await;
+    set(&app, json!({ "allow_webhooks": true })).await;
+    let (ann_is, bob_is) = (format!("customer:{ann}"), format!("customer:{bob}"));
+    let own = endpoint(&app, std::slice::from_ref(&ann_is)).await;
+    let of_wallet = endpoint(&app, &[format!("wallet:{wallet}")]).await;
+    let mut foreign = Vec::new();
+    for channels in
+        [vec![], vec![bob_is.clone()], vec![ann_is, bob_is], vec![format!("wallet:{bobs}")]]
+    {
+        foreign.push(endpoint(&app, &channels).await);
+    }
+    top_up(&app, &wallet).await;
+    top_up(&app, &bobs).await;
+    let token = token(&app, "ann").await;
+    let base = "/v1/customer/portal/webhooks";
+    let (_, _, list) = app.get(&format!("{base}/endpoints"), &token).await;
+    let ids: Vec<String> =
+        list["data"].as_array().unwrap().iter().map(|one| text(one, "id")).collect();
+    assert_eq!(ids, [of_wallet, own.clone()]);
+    assert!(!list.to_string().contains("margin 40") && !list.to_string().contains("secret"));
+    for id in &foreign {
+        let path = format!("{base}/endpoints/{id}/deliveries");
+        assert_eq!(app.get(&path, &token).await.0, 404, "{id}");
+        for delivery in sent(&app, id).await {
+            let path = format!("{base}/deliveries/{delivery}");
+            assert_eq!(app.get(&path, &token).await.0, 404, "{delivery}");
+            let path = format!("{path}/redeliver");
+            assert_eq!(app.post(&path, &token, &json!({})).await.0, 404, "{delivery}");
+        }
+    }
+    let own_sent = sent(&app, &own).await;
+    assert!(!own_sent.is_empty());
+    let path = format!("{base}/deliveries/{}/redeliver", own_sent[0]);
+    let (status, _, again) = app.post(&path, &token, &json!({})).await;
+    assert_eq!(status, 202, "{again}");
+    let (_, _, log) = app.post("/v1/activity", &app.key, &json!({ "limit": 1 })).await;
+    assert!(log["data"][0].to_string().contains("portal"), "{log:#}");
+    set(&app, json!({})).await;
+    assert_eq!(app.get(&format!("{base}/endpoints"), &token).await.0, 403, "off where nobody says");
+}
+
+#[tokio::test]
+async fn what_an_endpoint_heard_of_others_before_it_was_the_customers_alone_is_not_shown() {
+    let app = TestApp::start().await;
+    let (ann, wallet) = customer(&app, &app.key, "ann").await;
+    let (_, bobs) = customer(&app, &app.key, "bob").await;
+    set(&app, json!({ "allow_webhooks": true })).await;
+    let once_all = endpoint(&app, &[]).await;
+    top_up(&app, &bobs).await;
+    let others = sent(&app, &once_all).await;
+    assert!(!others.is_empty());
+    let path = format!("/v1/webhooks/endpoints/{once_all}");
+    let body = json!({ "channels": [format!("customer:{ann}")] });
+    assert_eq!(app.patch(&path, &app.key, &body).await.0, 200);
+    top_up(&app, &wallet).await;
+    let token = token(&app, "ann").await;
+    let base = "/v1/customer/portal/webhooks";
+    let path = format!("{base}/endpoints/{once_all}/deliveries");
+    let (_, _, list) = app.get(&path, &token).await;
+    let shown = list["data"].as_array().unwrap();
+    assert!(!shown.is_empty() && shown.iter().all(|one| !others.contains(&text(one, "id"))));
+    for id in &others {
+        assert_eq!(app.get(&format!("{base}/deliveries/{id}"), &token).await.0, 404);
+    }
+}
+
+#[tokio::test]
+async fn the_pages_of_webhooks_show_each_attempt_and_send_again() {
+    let app = TestApp::start().await;
+    let (ann, wallet) = customer(&app, &app.key, "ann").await;
+    let browser = Browser::enter(&app, "ann").await;
+    assert_eq!(browser.get("/portal/webhooks").await.status(), 403);
+    set(&app, json!({ "allow_webhooks": true })).await;
+    assert!(browser.page("/portal/webhooks").await.contains("No endpoint of yours"));
+    let id = endpoint(&app, &[format!("customer:{ann}")]).await;
+    top_up(&app, &wallet).await;
+    let page = browser.page("/portal/webhooks").await;
+    assert!(page.contains(&id) && page.contains("&lt;script&gt;") && !page.contains("<script"));
+    let page = browser.page(&format!("/portal/webhooks/{id}")).await;
+    let delivery = sent(&app, &id).await.remove(0);
+    assert!(page.contains(&delivery), "{page}");
+    let path = format!("/portal/webhooks/deliveries/{delivery}");
+    assert!(browser.page(&path).await.contains("Send again"));
+    let again = format!("{path}/redeliver");
+    assert_eq!(browser.send(&again, &[("once", "a")]).await.status(), 403, "without proof");
+    assert_eq!(browser.post(&again, &[("once", "a")]).await.status(), 303);
+    assert_eq!(browser.get(&format!("{path}7")).await.status(), 404);
+}
+
+#[tokio::test]
+async fn a_wallet_of_a_paywall_is_topped_up_through_its_link_where_that_is_allowed() {
+    let app = TestApp::start().await;
+    let key = crate::paywall_key(&app).await;
+    let deposit = json!({ "user": "ann", "amount": "3" });
+    assert_eq!(app.post("/v1/user/balance/deposit", &key, &deposit).await.0, 200);
+    let (_, _, balance) = app.get("/v1/user/balance?user=ann", &key).await;
+    let path = format!("/v1/customers/{}", text(&balance, "walletUserId"));
+    let name = text(&app.get(&path, &app.key).await.2, "external_id");
+    let browser = Browser::enter(&app, &name).await;
+    assert!(!browser.page("/portal").await.contains("Top up"));
+    let (_, _, wallets) = app.post("/v1/customer/portal/wallets", &browser.token, &json!({})).await;
+    let wallet = text(&wallets[0], "id");
+    let asked = [("wallet", wallet.as_str())];
+    assert_eq!(browser.post("/portal/top-up", &asked).await.status(), 403);
+    set(&app, json!({ "allow_top_up": true })).await;
+    assert!(browser.page("/portal").await.contains("Top up"));
+    let answer = browser.post("/portal/top-up", &asked).await;
+    assert_eq!(answer.status(), 200);
+    assert!(answer.text().await.unwrap().contains("/v1/checkout/"));
+    let (_, other) = customer(&app, &app.key, "bob").await;
+    assert_eq!(browser.post("/portal/top-up", &[("wallet", &other)]).await.status(), 404);
+}
+
+#[tokio::test]
+async fn the_dashboard_opens_the_portal_for_whoever_may() {
+    let app = TestApp::start().await;
+    let (id, _) = customer(&app, &app.key, "ann").await;
+    let person = crate::dashboard::Person::first(&app).await;
+    let path = format!("/customers/{id}");
+    assert!(person.page(&path).await.contains("/portal\" target"));
+    let answer = person.post(&format!("{path}/portal"), &[]).await;
+    let to = answer.headers()[LOCATION].to_str().unwrap().to_owned();
+    assert!(to.starts_with("/portal/open/fbx_test_ps_"), "{to}");
+    let (_, _, log) = app.post("/v1/activity", &app.key, &json!({ "entity_id": id })).await;
+    let row = log["data"][0].to_string();
+    assert!(row.contains("portal_session.created") && row.contains("dashboard"), "{row}");
+    assert!(!row.contains(to.trim_start_matches("/portal/open/")), "the token is masked");
+}

@@ -77,6 +77,8 @@ async fn with_the_key_of_another_tenant_every_call_tells_nothing_and_changes_not
     let customer = other_customer(app).await;
     let before = marks(app).await;
     let (mut wrong, mut tried) = (Vec::new(), 0);
+    // What the stranger wrote down of itself, such as the channels of an endpoint.
+    let mut kept = BTreeSet::new();
     for example in &world.examples {
         let key = match &example.key {
             key if *key == app.key => &app.other_key,
@@ -87,7 +89,11 @@ async fn with_the_key_of_another_tenant_every_call_tells_nothing_and_changes_not
         let sent = app.send(example.method.clone(), &example.path, key, &[], body);
         let (status, _, answer) = sent.await;
         let name = format!("{} {}", example.method, example.path);
-        let leaked = told(example, &theirs, &answer);
+        let mut leaked = told(example, &theirs, &answer);
+        leaked.retain(|id| !kept.contains(id));
+        if status < 300 {
+            kept.extend(ids(&example.body.clone().unwrap_or_default().to_string()));
+        }
         if !leaked.is_empty() {
             wrong.push(format!("{name} tells {leaked:?}"));
         }

@@ -260,6 +260,23 @@ impl World {
         let wallet = text(&wallets[0]["id"]);
         let path = format!("/v1/customer/portal/wallets/{wallet}/top-up-link");
         self.call(&format!("POST {path}"), None).await;
+        let channel = format!("customer:{}", text(&balance["walletUserId"]));
+        self.portal_webhooks(&channel).await;
+    }
+
+    async fn portal_webhooks(&mut self, channel: &str) {
+        let body = json!({ "url": "http://127.0.0.1:9/own", "types": ["paywall.*"],
+            "channels": [channel] });
+        let made = self.post("/v1/webhooks/endpoints", body).await;
+        let id = text(&made["id"]);
+        self.post("/v1/user/balance/deposit", json!({ "user": "bob", "amount": "1" })).await;
+        let base = "/v1/customer/portal/webhooks";
+        self.get(&format!("{base}/endpoints")).await;
+        let list = self.get(&format!("{base}/endpoints/{id}/deliveries")).await;
+        let delivery = format!("{base}/deliveries/{}", text(&list["data"][0]["id"]));
+        self.get(&delivery).await;
+        self.call(&format!("POST {delivery}/redeliver"), None).await;
+        self.endings.push(format!("DELETE /v1/webhooks/endpoints/{id}"));
     }
 
     async fn paywall(&mut self) -> String {

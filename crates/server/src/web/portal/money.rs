@@ -55,8 +55,12 @@ fn name(row: &Value) -> &'static str {
 /// Rows of transactions of the API; the wallet is named where there are several.
 pub fn table(items: &[Value], wallets: &[Account]) -> Markup {
     let is_many = wallets.len() > 1;
-    let mut heads =
-        vec![("What", ""), ("Amount", "r"), ("Balance after", "r"), ("Time (UTC)", "tight")];
+    let mut heads = vec![
+        ("What", ""),
+        ("Amount", "r"),
+        ("Balance after", "r wide"),
+        ("Time (UTC)", "tight wide"),
+    ];
     if is_many {
         heads.push(("Wallet", ""));
     }
@@ -98,7 +102,8 @@ fn what(row: &Value) -> Markup {
             (name(row))
             @if row["transaction_status"] == "failed" { " " (parts::badge("failed")) }
             @if !about.is_empty() { div.faint { (about) } }
-            @if let Some(day) = ends { div.faint { "to be used before " (day) } }
+            @if let Some(day) = ends { div.faint { "to be used before " span.num { (day) } } }
+            div.small-only.faint { (parts::json_time(&row["created_at"])) }
         }
     }
 }

@@ -39,7 +39,10 @@ async fn link(visit: Visit) -> Result<Shown, Error> {
     let body = html! {
         section.panel.narrow {
             div.in {
-                p { "You go on to the page where you pay. Your balance here rises when the money is in." }
+                p {
+                    "You go on to the page where you pay. "
+                    "Your balance here rises when the money is in."
+                }
                 p.actions {
                     a.button.main href=(parts::text(&link["url"])) { "Go on" }
                     a.button.quiet href="/portal" { "Back" }

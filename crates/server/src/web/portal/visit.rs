@@ -49,6 +49,10 @@ impl Shown {
     pub fn done(to: impl Into<String>, text: impl Into<String>) -> Shown {
         Shown::To(to.into(), Note { good: true, text: text.into() })
     }
+
+    pub fn failed(to: impl Into<String>, error: &Error) -> Shown {
+        Shown::To(to.into(), Note { good: false, text: mishap::words(error) })
+    }
 }
 
 impl Visit {
@@ -71,6 +75,10 @@ impl Visit {
 
     pub fn is_secure(&self) -> bool {
         is_secure(&self.app)
+    }
+    /// A key so that sending the form twice does its work once.
+    pub fn once(&self) -> Markup {
+        html! { input type="hidden" name="once" value={ "page-" (self.call.request) }; }
     }
 }
 

@@ -66,6 +66,11 @@ pub const ALL: &[(&str, &str)] = &[
     ("PortalCredits", "enabled!:flag wallet_balance!:flag wallet_transactions!:flag"),
     ("PortalInvoices", "enabled!:flag"),
     (
+        "PortalEndpoint",
+        "id! url! description! state! state_reason!:text? types!:text[] channels!:text[] \
+         failures_in_a_row!:int last_attempt_at!:time? last_success_at!:time? created_at!:time",
+    ),
+    (
         "Customer",
         stored!(
             "external_id! name! email! contact! address_line1! address_line2! address_city! \

@@ -51,6 +51,7 @@ pub const ALL: &[(&str, &str)] = &[
              expiry_date_after:time credits_available_gt:amount"
         ),
     ),
+    ("listPortalDeliveries", "limit:int cursor status"),
     ("listApiKeys", "limit:int offset:int status"),
     ("listEnvironments", "limit:int offset:int"),
     ("listPaywalls", PAGE),
