@@ -181,7 +181,7 @@ async fn moody_receivers_get_all(site: Site, few: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receivers_that_fail_at_random_get_the_whole_ordered_set_from_a_file() {
-    moody_receivers_get_all(Site::on_a_file(), 1_500).await;
+    moody_receivers_get_all(Site::on_a_file(), 600).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

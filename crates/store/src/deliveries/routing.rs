@@ -1,8 +1,9 @@
 //! Which receivers get an event, and the deliveries that are written with it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::sql::{Connection, params};
+use crate::sql::{Bulk, Connection, params};
 use domain::ledger::Record;
 use domain::ledger::log::paywall_names;
 use domain::place::{EnvNo, Place, ReceiverNo};
@@ -108,16 +109,29 @@ pub(crate) fn append(
     wallet_of: impl Fn(i64) -> Option<Arc<Wallet>>,
     (node, handovers): (i64, &mut Vec<Handover>),
 ) -> Result<(), Error> {
-    for record in records {
-        for head in heads(env, record, &wallet_of) {
-            for receiver in routing {
-                if !head.suppressed && matches(receiver, &head) {
-                    insert(connection, (env, receiver), &head, (node, &mut *handovers))?;
-                }
+    if routing.is_empty() {
+        return Ok(());
+    }
+    let mut open = Open { connection, asked: HashSet::new() };
+    let mut rows = connection.bulk(INSERT)?;
+    let heads: Vec<Head> =
+        records.iter().flat_map(|record| heads(env, record, &wallet_of)).collect();
+    for head in heads.iter().filter(|head| !head.suppressed) {
+        for receiver in routing.iter().filter(|receiver| matches(receiver, head)) {
+            let state = open.first_state(receiver, head)?;
+            push(&mut rows, (receiver, head), (env, state, node))?;
+            if state == "leased" {
+                handovers.push(Handover {
+                    receiver: receiver.no,
+                    place: head.place,
+                    class: Class::Live,
+                    fresh: true,
+                    probe: false,
+                });
             }
         }
     }
-    Ok(())
+    Ok(rows.finish()?)
 }
 
 pub(crate) fn matches(receiver: &Routing, head: &Head) -> bool {
@@ -201,35 +215,30 @@ fn entry_heads(entry: &domain::ledger::Entry, wallet: &Wallet) -> Vec<Head> {
         .collect()
 }
 
-fn insert(
-    connection: &Connection,
-    (env, receiver): (EnvNo, &Routing),
-    head: &Head,
-    (node, handovers): (i64, &mut Vec<Handover>),
+const INSERT: &str = "INSERT INTO deliveries (receiver, place, env, at, kind, subject, order_key,
+        sequence, class, state, step, attempts, next_at, created_at, updated_at, node)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'live', ?9, 0, 0, ?10, ?11, ?12, ?13)";
+
+fn push(
+    rows: &mut Bulk<'_>,
+    (receiver, head): (&Routing, &Head),
+    (env, state, node): (EnvNo, &str, i64),
 ) -> Result<(), Error> {
-    let state = first_state(connection, receiver, head)?;
-    let order_key = order_key(receiver, head);
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO deliveries (receiver, place, env, at, kind, subject, order_key, sequence,
-            class, state, step, attempts, next_at, created_at, updated_at, node)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'live', ?9, 0, 0, ?4, ?4, ?4, ?10)",
-    )?;
-    insert.execute(params![
+    rows.push(params![
         receiver.no.0,
         head.place.raw(),
         env.get(),
         Millis(head.at),
         head.kind.name(),
         head.subject,
-        order_key,
+        order_key(receiver, head),
         signed(head.sequence),
         state,
+        Millis(head.at),
+        Millis(head.at),
+        Millis(head.at),
         node,
     ])?;
-    if state == "leased" {
-        let (receiver, place) = (receiver.no, head.place);
-        handovers.push(Handover { receiver, place, class: Class::Live, fresh: true, probe: false });
-    }
     Ok(())
 }
 
@@ -239,22 +248,31 @@ pub(crate) fn order_key<'h>(receiver: &Routing, head: &'h Head) -> &'h str {
     if bulk { "" } else { &head.order_key }
 }
 
-/// First rule that fits (webhooks 7.1).
-fn first_state(
-    connection: &Connection,
-    receiver: &Routing,
-    head: &Head,
-) -> Result<&'static str, Error> {
-    if receiver.state == State::Paused {
-        return Ok("parked");
-    }
-    if holds_back(receiver.ordering, head.kind) {
-        let open = super::queue::is_held(connection, receiver.no, &head.order_key)?;
-        let halted =
-            receiver.halts && super::queue::is_halted(connection, receiver.no, &head.order_key)?;
-        if open || halted {
-            return Ok("waiting");
+/// What holds back later deliveries. Each order key is asked for once in a commit: on a server a
+/// question costs a way there and back.
+struct Open<'c> {
+    connection: &'c Connection,
+    asked: HashSet<(ReceiverNo, &'c str)>,
+}
+
+impl<'c> Open<'c> {
+    /// First rule that fits (webhooks 7.1).
+    fn first_state(&mut self, receiver: &Routing, head: &'c Head) -> Result<&'static str, Error> {
+        if receiver.state == State::Paused {
+            return Ok("parked");
         }
+        if holds_back(receiver.ordering, head.kind) {
+            // The first of this commit holds back the others.
+            let is_first = self.asked.insert((receiver.no, &head.order_key));
+            if !is_first || self.is_held(receiver, &head.order_key)? {
+                return Ok("waiting");
+            }
+        }
+        Ok(if receiver.is_shut { "due" } else { "leased" })
     }
-    Ok(if receiver.is_shut { "due" } else { "leased" })
+
+    fn is_held(&self, receiver: &Routing, order_key: &str) -> Result<bool, Error> {
+        Ok(super::queue::is_held(self.connection, receiver.no, order_key)?
+            || receiver.halts && super::queue::is_halted(self.connection, receiver.no, order_key)?)
+    }
 }
