@@ -64,9 +64,11 @@ pub fn update(
     set(tx, cause, stored.no, next, (EventType::CUSTOMER_UPDATED, Some(&previous)))
 }
 
-/// Takes everything personal away; what it was is told nowhere.
+/// Takes everything personal away; what it was is told nowhere. Nobody looks on in the portal.
 pub fn erase(tx: &mut Tx<'_>, cause: &Cause, id: CustomerId) -> Result<Stored, Error> {
     let stored = require(tx, id)?;
+    let scope = tx.scope();
+    store::portal_sessions::end_of_customer(tx.write()?, &scope, stored.no)?;
     let next = stored.customer.erase();
     set(tx, cause, stored.no, next, (EventType::CUSTOMER_UPDATED, None))
 }

@@ -154,11 +154,15 @@ async fn a_session_ends_after_an_hour_of_the_environments_clock_or_when_the_oper
 }
 
 #[tokio::test]
-async fn a_deleted_customer_has_no_session() {
+async fn a_deleted_or_erased_customer_has_no_session() {
     let app = TestApp::start().await;
     let body = json!({ "external_id": "ann", "name": "Ann" });
     let id = text(&app.post("/v1/customers", &app.key, &body).await.2, "id");
     let token = token(&app, "ann").await;
+    let erase = format!("/v1/customers/{id}/erase");
+    assert_eq!(app.post(&erase, &app.key, &json!({})).await.0, 200);
+    assert_eq!(app.get("/v1/customer/portal/info", &token).await.0, 401);
+    let token = open(&app, &app.key, "ann").await["token"].as_str().unwrap().to_owned();
     assert_eq!(app.delete(&format!("/v1/customers/{id}"), &app.key).await.0, 204);
     assert_eq!(app.get("/v1/customer/portal/info", &token).await.0, 401);
 }
