@@ -207,6 +207,26 @@ async fn a_database_that_dies_under_load_costs_no_acknowledged_charge_and_double
     cluster.prove(&first.base, &acknowledged).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_away_for_long_while_no_commit_was_open_is_found_again() {
+    let (cluster, first) = Cluster::start("1000000").await;
+    assert_eq!(cluster.charge(&first.base, "before").await.0, 200);
+    cluster.postgres.kill();
+    // Longer than a caller waits whose transaction could not begin.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(5) {
+        let (status, _, may_retry) = cluster.charge(&first.base, "while-away").await;
+        assert!(status == 503 && may_retry, "{status} while the database is away");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    cluster.postgres.begin();
+    let began = Instant::now();
+    while cluster.charge(&first.base, "while-away").await.0 != 200 {
+        assert!(began.elapsed() < ANSWERED_WITHIN, "charges go on once it is back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// How a node ended that ends by itself.
 async fn ended(node: &mut Server) -> ExitStatus {
     let began = Instant::now();

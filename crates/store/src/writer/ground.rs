@@ -36,6 +36,17 @@ pub(super) enum Ground {
     },
 }
 
+/// Who waits for a connection that was lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// Callers whose commit was not answered: for as long as it takes, then they know.
+    ForCommit,
+    /// Callers whose transaction never reached its commit: not for long.
+    WithWork,
+    /// Nobody: they were refused, and new ones are until the server is back.
+    Nobody,
+}
+
 /// After a connection was lost.
 pub(super) enum Mended {
     /// The transaction whose commit was not answered is in the database.
@@ -105,30 +116,31 @@ impl Ground {
         }
     }
 
-    /// Connects again. With `committing` it waits for as long as the server is away, and finds out
-    /// what became of the transaction. What comes meanwhile is refused at once.
+    /// Connects again, and finds out what became of a commit that somebody waits for. What comes
+    /// meanwhile is refused at once. Fails when the waiting has lasted too long, or the node ends.
     pub(super) fn mend(
         &mut self,
         connection: &mut Connection,
         queue: &Receiver<Box<dyn Job>>,
-        committing: bool,
+        waiting: Waiting,
     ) -> Result<Mended, Error> {
         let Ground::Server { turns, database, away } = self else { return Err(Error::Unavailable) };
         for tried in 1.. {
-            match reconnected(database, turns, committing) {
+            match reconnected(database, turns, waiting) {
                 Ok((fresh, mended)) => {
                     database.knows(turns.seen());
                     *connection = fresh;
                     away.store(false, Ordering::Release);
                     return Ok(mended);
                 }
-                Err(error) if !error.is_lost() => return Err(error),
+                Err(error) if !error.is_lost() && waiting != Waiting::Nobody => return Err(error),
                 Err(error) => {
                     if !away.swap(true, Ordering::AcqRel) {
                         tracing::error!(%error, "the database is away");
                     }
                     let closing = refuse_waiting(queue);
-                    if closing || !committing && tried >= TRIES_WITH_WORK {
+                    let too_long = waiting == Waiting::WithWork && tried >= TRIES_WITH_WORK;
+                    if closing || too_long {
                         return Err(error);
                     }
                     std::thread::sleep(TRY_AGAIN_AFTER);
@@ -136,6 +148,22 @@ impl Ground {
             }
         }
         Err(Error::Unavailable)
+    }
+
+    /// After callers were refused because the server is away: nobody would ask for it again, so
+    /// this does, until it is back.
+    pub(super) fn await_server(
+        &mut self,
+        connection: &mut Connection,
+        queue: &Receiver<Box<dyn Job>>,
+    ) {
+        let is_away = match self {
+            Ground::Server { away, .. } => away.load(Ordering::Acquire),
+            Ground::File { .. } => false,
+        };
+        if is_away && self.mend(connection, queue, Waiting::Nobody).is_ok() {
+            tracing::info!("the database is back");
+        }
     }
 
     pub(super) fn keep_house(
@@ -159,10 +187,10 @@ impl Ground {
 fn reconnected(
     database: &Database,
     turns: &mut Turns,
-    committing: bool,
+    waiting: Waiting,
 ) -> Result<(Connection, Mended), Error> {
     let fresh = database.connect_writing_thread()?;
-    let session = fresh.postgres().filter(|_| committing);
+    let session = fresh.postgres().filter(|_| waiting == Waiting::ForCommit);
     let is_committed = match session {
         Some(session) => turns.is_committed(&fresh, session)?,
         None => false,

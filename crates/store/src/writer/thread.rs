@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Select, Sender};
 use domain::place::EnvNo;
 use domain::time::Timestamp;
 
-use super::ground::{Ground, Mended};
+use super::ground::{Ground, Mended, Waiting};
 use super::{BATCH_MAX, Committed, Job, Times};
 use crate::desk::Desk;
 use crate::error::Error;
@@ -79,7 +79,7 @@ impl Thread {
                 }
                 Err(Failed::Committing(error)) if error.is_lost() => {
                     // Nobody is answered before it is known whether the commit happened.
-                    match self.ground.mend(&mut self.connection, queue, true) {
+                    match self.ground.mend(&mut self.connection, queue, Waiting::ForCommit) {
                         Ok(Mended::Committed) => return self.hand_on(jobs),
                         Ok(Mended::Anew) => {
                             self.roll_back();
@@ -90,7 +90,7 @@ impl Thread {
                 }
                 Err(Failed::Database(error)) if error.is_lost() => {
                     self.roll_back();
-                    match self.ground.mend(&mut self.connection, queue, false) {
+                    match self.ground.mend(&mut self.connection, queue, Waiting::WithWork) {
                         Ok(_) if tried < TRIES_MAX => continue,
                         Ok(_) => error,
                         Err(error) => error,
@@ -106,7 +106,8 @@ impl Thread {
                 }
             };
             self.desk.forget_all();
-            return refuse(jobs, &error);
+            refuse(jobs, &error);
+            return self.ground.await_server(&mut self.connection, queue);
         }
     }
 
