@@ -56,21 +56,38 @@ impl Ground {
     async fn at(folder: TempDir, location: &Location) -> anyhow::Result<Ground> {
         let engine = open(location)?;
         let scope = engine.ensure_tenant("Benchmark").await?;
+        Ground::of_tenant(engine, scope, (folder, USERS)).await
+    }
+
+    /// Another tenant with so many users and an API key of its own; its paywall's key.
+    pub async fn neighbour(&self, key: &str, users: u64) -> anyhow::Result<String> {
+        let engine = self.engine.clone();
+        let scope = engine.create_tenant("Neighbour", "development", false).await?;
+        engine.ensure_key(scope, key).await?;
+        let ground = Ground::of_tenant(engine, scope, (tempfile::tempdir()?, users)).await?;
+        Ok(ground.api_key)
+    }
+
+    async fn of_tenant(
+        engine: Arc<Engine>,
+        scope: Scope,
+        (folder, users): (TempDir, u64),
+    ) -> anyhow::Result<Ground> {
         let body = json!({ "name": "Benchmark", "currency": "USD" });
         let made = engine.create_paywall(scope, Cause::schedule(), body).await?;
         let key = engine.authenticate(&made.api_key)?;
         let paywall = engine.paywall(&scope, key.paywall.unwrap_or_default())?;
         let ground = Ground { engine, scope, paywall, api_key: made.api_key, folder };
-        ground.fund().await?;
+        ground.fund(users).await?;
         Ok(ground)
     }
 
-    async fn fund(&self) -> anyhow::Result<()> {
+    async fn fund(&self, users: u64) -> anyhow::Result<()> {
         let mut tasks = tokio::task::JoinSet::new();
         for first in 0..DEPOSITS_IN_FLIGHT {
             let (engine, scope, paywall) = (self.engine.clone(), self.scope, self.paywall.clone());
             tasks.spawn(async move {
-                for user in (first..USERS).step_by(256) {
+                for user in (first..users).step_by(256) {
                     engine.deposit(scope, deposit(&paywall, user)?).await?;
                 }
                 anyhow::Ok(())

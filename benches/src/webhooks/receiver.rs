@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 /// A request to this path is never answered.
 const HANGS: &[u8] = b"POST /hang";
+const LENGTH: &[u8] = b"content-length:";
 const CREATED_AT: &str = "\"created_at\":\"";
 
 /// Ends with the value.
@@ -107,9 +108,11 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
 }
 
 fn length(head: &[u8]) -> usize {
-    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
-    let line = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-    line.and_then(|line| line.trim().parse().ok()).unwrap_or(0)
+    // Farebox writes it in small letters.
+    let at = find(head, LENGTH).map(|at| at + LENGTH.len());
+    let digits = head[at.unwrap_or(head.len())..].iter().skip_while(|byte| **byte == b' ');
+    let digits = digits.take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'))
 }
 
 fn late_ms(body: &[u8]) -> Option<u32> {

@@ -138,7 +138,7 @@ pub fn cancel(
     id: DeliveryId,
 ) -> Result<Delivery, Error> {
     let scope = tx.scope();
-    let (mut delivery, receiver) = find(tx.read()?, &scope, owner, id)?;
+    let (mut delivery, _) = find(tx.read()?, &scope, owner, id)?;
     match delivery.state {
         DeliveryState::Done => return Err(Error::operation("this delivery was acknowledged")),
         DeliveryState::Discarded => return Ok(delivery),
@@ -149,7 +149,7 @@ pub fn cancel(
     delivery.halts = false;
     delivery.updated_at = tx.now();
     deliveries::set(tx.write()?, &scope, &delivery)?;
-    go_on(tx, &receiver, &delivery)?;
+    go_on(tx, &[&delivery])?;
     audit(tx, cause, "canceled", (&before, &delivery))?;
     Ok(delivery)
 }

@@ -6,6 +6,7 @@ use domain::scope::Cause;
 use domain::webhook::catalogue::EventType;
 use domain::webhook::health::{Change, Seen};
 use domain::webhook::receiver::{State, StateReason};
+use domain::webhook::schedule::Outcome;
 use serde_json::json;
 use store::receivers::{self, Stored};
 use store::{Tx, receiver_standing, timers};
@@ -13,26 +14,27 @@ use store::{Tx, receiver_standing, timers};
 use crate::error::Error;
 use crate::{operational, receivers as commands};
 
-/// Writes what an attempt says about its receiver. Returns whether its circuit closed.
-pub(crate) fn note(tx: &mut Tx<'_>, receiver: &Stored, seen: &Seen) -> Result<bool, Error> {
-    let mut after = receiver.clone();
-    let change = after.health.note(seen);
-    set(tx, &after, &change)?;
-    if let Some(since) = change.recovered {
-        tracing::info!(receiver = after.no.0, "a receiver recovered");
-        let (kind, keys) =
-            (EventType::WEBHOOK_ENDPOINT_RECOVERED, json!({ "failing_since": since }));
-        operational::tell(tx, &Cause::schedule(), kind, (&after, keys))?;
+/// Writes what attempts, in their order, say about their receiver. Returns whether its circuit
+/// closed.
+pub(crate) fn note(tx: &mut Tx<'_>, mut after: Stored, all: &[Seen]) -> Result<bool, Error> {
+    let scope = tx.scope();
+    let changes: Vec<Change> = all.iter().map(|seen| after.health.note(seen)).collect();
+    receivers::set_health(tx.write()?, &scope, after.no, &after.health)?;
+    for change in &changes {
+        follow(tx, &after, change)?;
     }
-    if after.health.is_hopeless(seen.now) {
+    if all.iter().any(|seen| seen.outcome == Outcome::Gone) {
+        commands::switch_off(tx, &after, StateReason::Gone)?;
+    } else if after.health.is_hopeless(tx.now()) {
         commands::switch_off(tx, &after, StateReason::Auto)?;
     }
-    Ok(change.circuit.is_some() && !after.health.circuit.is_open())
+    let turned = changes.iter().any(|change| change.circuit.is_some());
+    Ok(turned && !after.health.circuit.is_open())
 }
 
-fn set(tx: &mut Tx<'_>, after: &Stored, change: &Change) -> Result<(), Error> {
+/// What follows from a change beside the receiver's row.
+fn follow(tx: &mut Tx<'_>, after: &Stored, change: &Change) -> Result<(), Error> {
     let scope = tx.scope();
-    receivers::set_health(tx.write()?, &scope, after.no, &after.health)?;
     if change.row_ended {
         timers::unwatch(tx.write()?, &scope, after.no)?;
     }
@@ -43,6 +45,12 @@ fn set(tx: &mut Tx<'_>, after: &Stored, change: &Change) -> Result<(), Error> {
         let open = circuit.is_open();
         tracing::info!(receiver = after.no.0, open, "the circuit of a receiver turned");
         tx.receivers_changed()?;
+    }
+    if let Some(since) = change.recovered {
+        tracing::info!(receiver = after.no.0, "a receiver recovered");
+        let (kind, keys) =
+            (EventType::WEBHOOK_ENDPOINT_RECOVERED, json!({ "failing_since": since }));
+        operational::tell(tx, &Cause::schedule(), kind, (after, keys))?;
     }
     Ok(())
 }

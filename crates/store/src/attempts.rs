@@ -32,21 +32,18 @@ pub struct AttemptRow {
     pub timing: Timing,
 }
 
-pub fn insert(
+pub fn insert_all(
     write: Write<'_>,
-    (receiver, place): (ReceiverNo, Place),
-    row: &AttemptRow,
+    rows: &[((ReceiverNo, Place), AttemptRow)],
 ) -> Result<(), Error> {
-    write
-        .connection
-        .prepare_cached(
-            "INSERT INTO attempts (receiver, place, number, trigger, started_at, sent_at,
-                duration_ms, code, result, error, retry_after_s, address, reconnected, snippet,
-                dns_ms, connect_ms, tls_ms, first_byte_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                ?18)",
-        )?
-        .execute(params![
+    let mut insert = write.connection.bulk(
+        "INSERT INTO attempts (receiver, place, number, trigger, started_at, sent_at, duration_ms,
+            code, result, error, retry_after_s, address, reconnected, snippet, dns_ms, connect_ms,
+            tls_ms, first_byte_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+    )?;
+    for ((receiver, place), row) in rows {
+        insert.push(params![
             receiver.0,
             place.raw(),
             row.number,
@@ -66,7 +63,8 @@ pub fn insert(
             row.timing.tls_ms,
             row.timing.first_byte_ms,
         ])?;
-    Ok(())
+    }
+    Ok(insert.finish()?)
 }
 
 /// Attempts of one delivery, newest first.

@@ -20,8 +20,8 @@ use crate::value::{Millis, unsigned};
 
 pub use list::{Filters, Mark, first_open, page};
 pub use queue::{
-    Due, claim, claim_probe, discard_parked, due, find, give_back, give_back_all, give_back_of,
-    insert, next_due, park, promote, release, set, test_place, unpark,
+    Due, claim, claim_probe, discard_parked, due, find, find_all, give_back, give_back_all,
+    give_back_of, insert, next_due, park, promote, release, set, set_all, test_place, unpark,
 };
 pub use routing::{Head, Routing};
 pub(crate) use routing::{append, heads, matches, order_key, routing};

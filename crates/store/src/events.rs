@@ -3,8 +3,7 @@
 //!
 //! The feed merges all. Bodies of entries are rendered from the versions that the entry names.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::sql::{Connection, OptionalExtension, Row, params};
@@ -19,6 +18,7 @@ use domain::time::Timestamp;
 use domain::wallet::Wallet;
 use domain::webhook::catalogue::EventType;
 use domain::webhook::channel::Channels;
+use serde::de::DeserializeOwned;
 
 use crate::database::Read;
 use crate::error::Error;
@@ -98,30 +98,76 @@ pub fn page(
 
 /// The event at `place`, if it belongs to the scope.
 pub fn find(read: Read<'_>, scope: &Scope, place: Place) -> Result<Option<Recorded>, Error> {
+    Ok(find_all(read, scope, BTreeSet::from([place]))?.pop())
+}
+
+/// The events at these places that belong to the scope, in no order.
+pub fn find_all(
+    read: Read<'_>,
+    scope: &Scope,
+    mut places: BTreeSet<Place>,
+) -> Result<Vec<Recorded>, Error> {
     let (_, last) = scope.env.range();
-    if place.env() != scope.env || place.position() == 0 || place.raw() > last {
-        return Ok(None);
+    let is_own =
+        |place: &Place| place.env() == scope.env && place.position() > 0 && place.raw() <= last;
+    places.retain(is_own);
+    let mut found = of_entries(read, scope, &places)?;
+    for one in &found {
+        places.remove(&one.event.place);
     }
-    let before = place.raw() - 1;
-    if let Some(own) = own_events(read.connection, (before, place.raw()), 1)?.pop() {
-        return Ok(Some(own));
+    let mut select = read.connection.prepare_cached(
+        "SELECT place, at, recorded_at, kind, subject, order_key, sequence, paywall, body,
+            request, idempotency_key, suppressed, channels
+         FROM events WHERE place = ?1",
+    )?;
+    let own = select.first_of_each(places.iter().map(|place| [place.raw()]), own_event)?;
+    for one in own.into_iter().flatten() {
+        places.remove(&one.event.place);
+        found.push(one);
     }
-    if let Some(told) = chapters::find(read, scope, place)? {
-        return Ok(Some(told));
+    for place in places {
+        found.extend(chapters::find(read, scope, place)?);
     }
+    Ok(found)
+}
+
+/// Those of the places that are events of entries.
+fn of_entries(
+    read: Read<'_>,
+    scope: &Scope,
+    places: &BTreeSet<Place>,
+) -> Result<Vec<Recorded>, Error> {
     let mut select = read.connection.prepare_cached(&format!(
         "SELECT {} FROM entries WHERE place > ?1 AND place <= ?2 ORDER BY place DESC LIMIT 1",
         entries::columns()
     ))?;
-    let back = (place.raw() - EVENTS_PER_ENTRY_MAX).max(scope.env.range().0);
-    let mut rows = select.query(params![back, place.raw()])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    let entry = entries::from_row(&row)?;
-    let recorded_at = entries::recorded_at(&row)?;
-    let (wallet, customer) = Versions::default().of(read.connection, &entry)?;
-    let facts = Facts { scope: *scope, entry: &entry, wallet: &wallet, customer: &customer };
-    let event = domain::event::entry::events(&facts).into_iter().find(|event| event.place == place);
-    Ok(event.map(|event| Recorded { event, recorded_at }))
+    let first = scope.env.range().0;
+    let spans = places.iter().map(|place| {
+        let back = (place.raw() - EVENTS_PER_ENTRY_MAX).max(first);
+        [back, place.raw()]
+    });
+    let rows = select
+        .first_of_each(spans, |row| Ok((entries::from_row(row)?, entries::recorded_at(row)?)))?;
+    let holds = |place: &Place, entry: &Entry| {
+        let offset = unsigned(place.raw() - entry.place.raw());
+        usize::try_from(offset).is_ok_and(|offset| offset < entry.announce.events().len())
+    };
+    let held: Vec<(Place, (Entry, Timestamp))> = places
+        .iter()
+        .zip(rows)
+        .filter_map(|(place, row)| Some((*place, row?)))
+        .filter(|(place, (entry, _))| holds(place, entry))
+        .collect();
+    let mut versions = Versions::default();
+    versions.read_all(read.connection, held.iter().map(|(_, (entry, _))| entry))?;
+    let mut found = Vec::with_capacity(held.len());
+    for (place, (entry, recorded_at)) in &held {
+        let (wallet, customer) = versions.of(read.connection, entry)?;
+        let facts = Facts { scope: *scope, entry, wallet: &wallet, customer: &customer };
+        let event = domain::event::entry::event_at(&facts, *place);
+        found.extend(event.map(|event| Recorded { event, recorded_at: *recorded_at }));
+    }
+    Ok(found)
 }
 
 /// The mark of this database. A restore renews it, so that cursors from before say so.
@@ -235,38 +281,72 @@ impl Versions {
         self.of(read.connection, entry)
     }
 
+    /// The wallet and customer as they were when `entry` was written.
     fn of(
         &mut self,
         connection: &Connection,
         entry: &Entry,
     ) -> Result<(Arc<Wallet>, Arc<Customer>), Error> {
-        let key = (entry.wallet_no, entry.wallet_version);
-        if let Slot::Vacant(unknown) = self.wallets.entry(key) {
-            let mut select = connection.prepare_cached(
-                "SELECT body FROM wallet_versions WHERE wallet = ?1 AND version = ?2",
-            )?;
-            let body: String = select.query_row(params![key.0, key.1], |row| row.get(0))?;
-            let wallet = serde_json::from_str(&body)
-                .map_err(|problem| Error::corrupt("wallet_versions", key.0, problem))?;
-            unknown.insert(Arc::new(wallet));
+        let missing = || Error::corrupt("wallet_versions", entry.wallet_no, "is missing");
+        if self.known(entry).is_none() {
+            self.read_all(connection, [entry])?;
         }
-        let wallet = self.wallets[&key].clone();
-        let customer = self.customer(connection, entry)?;
-        Ok((wallet, customer))
+        self.known(entry).ok_or_else(missing)
     }
 
-    fn customer(&mut self, connection: &Connection, entry: &Entry) -> Result<Arc<Customer>, Error> {
-        let key = (entry.wallet_no, entry.customer_version);
-        if let Slot::Vacant(unknown) = self.customers.entry(key) {
-            let mut select = connection.prepare_cached(
+    fn known(&self, entry: &Entry) -> Option<(Arc<Wallet>, Arc<Customer>)> {
+        let wallet = self.wallets.get(&wallet_key(entry))?;
+        let customer = self.customers.get(&customer_key(entry))?;
+        Some((wallet.clone(), customer.clone()))
+    }
+
+    /// Reads those that are not known yet.
+    fn read_all<'e>(
+        &mut self,
+        connection: &Connection,
+        entries: impl IntoIterator<Item = &'e Entry> + Clone,
+    ) -> Result<(), Error> {
+        read_versions(
+            &mut self.wallets,
+            (connection, "SELECT body FROM wallet_versions WHERE wallet = ?1 AND version = ?2"),
+            entries.clone().into_iter().map(wallet_key).collect(),
+        )?;
+        read_versions(
+            &mut self.customers,
+            (
+                connection,
                 "SELECT v.body FROM customer_versions v JOIN wallets w ON w.customer = v.customer
                  WHERE w.no = ?1 AND v.version = ?2",
-            )?;
-            let body: String = select.query_row(params![key.0, key.1], |row| row.get(0))?;
-            let customer = serde_json::from_str(&body)
-                .map_err(|problem| Error::corrupt("customer_versions", key.0, problem))?;
-            unknown.insert(Arc::new(customer));
-        }
-        Ok(self.customers[&key].clone())
+            ),
+            entries.into_iter().map(customer_key).collect(),
+        )
     }
+}
+
+/// Number of a wallet, and a version of it or of its customer.
+type Version = (i64, u32);
+
+fn wallet_key(entry: &Entry) -> Version {
+    (entry.wallet_no, entry.wallet_version)
+}
+
+fn customer_key(entry: &Entry) -> Version {
+    (entry.wallet_no, entry.customer_version)
+}
+
+fn read_versions<T: DeserializeOwned>(
+    known: &mut HashMap<Version, Arc<T>>,
+    (connection, sql): (&Connection, &str),
+    mut wanted: BTreeSet<Version>,
+) -> Result<(), Error> {
+    wanted.retain(|key| !known.contains_key(key));
+    let keys = wanted.iter().map(|(no, version)| [*no, i64::from(*version)]);
+    let bodies = connection.prepare_cached(sql)?.first_of_each(keys, |row| row.get::<String>(0))?;
+    for (key, body) in wanted.iter().zip(bodies) {
+        let Some(body) = body else { continue };
+        let version = serde_json::from_str(&body)
+            .map_err(|problem| Error::corrupt("versions of wallet", key.0, problem))?;
+        known.insert(*key, Arc::new(version));
+    }
+    Ok(())
 }

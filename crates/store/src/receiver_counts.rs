@@ -22,10 +22,7 @@ pub type Counts = BTreeMap<(ReceiverNo, String), u64>;
 
 /// Adds what happened at `at`.
 pub fn add(write: Write<'_>, scope: &Scope, at: Timestamp, counts: &Counts) -> Result<(), Error> {
-    let receivers: BTreeSet<ReceiverNo> = counts.keys().map(|(receiver, _)| *receiver).collect();
-    for receiver in receivers {
-        prune(write, scope, receiver, at)?;
-    }
+    prune(write, scope, counts.keys().map(|(receiver, _)| *receiver).collect(), at)?;
     let mut insert = write.connection.bulk(
         "INSERT INTO receiver_counts (env, receiver, span, at, name, count)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -46,27 +43,29 @@ fn floor(at: Timestamp, ms: i64) -> Timestamp {
     Timestamp::from_millis(at.millis() - at.millis().rem_euclid(ms))
 }
 
-/// Once an hour and receiver what is too old is removed.
+/// Once an hour what is too old is removed of each of these.
 fn prune(
     write: Write<'_>,
     scope: &Scope,
-    receiver: ReceiverNo,
+    mut receivers: BTreeSet<ReceiverNo>,
     at: Timestamp,
 ) -> Result<(), Error> {
     let mut select = write.connection.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM receiver_counts
-            WHERE env = ?1 AND receiver = ?2 AND span = 'hour' AND at = ?3)",
+        "SELECT receiver FROM receiver_counts
+         WHERE env = ?1 AND receiver = ?2 AND span = 'hour' AND at = ?3 LIMIT 1",
     )?;
-    let hour = Millis(floor(at, HOUR_MS));
-    if select.query_row(params![scope.env.get(), receiver.0, hour], |row| row.get(0))? {
-        return Ok(());
+    let (env, hour) = (i64::from(scope.env.get()), floor(at, HOUR_MS).millis());
+    let keys = receivers.iter().map(|receiver| [env, i64::from(receiver.0), hour]);
+    for pruned in select.first_of_each(keys, |row| row.get(0))?.into_iter().flatten() {
+        receivers.remove(&ReceiverNo(pruned));
     }
-    let mut delete = write.connection.prepare_cached(
-        "DELETE FROM receiver_counts WHERE env = ?1 AND receiver = ?2 AND span = ?3 AND at < ?4",
-    )?;
-    for (span, _) in SPANS {
-        let oldest = Millis(at.plus_ms(-KEPT_MS));
-        delete.execute(params![scope.env.get(), receiver.0, span, oldest])?;
+    let oldest = Millis(at.plus_ms(-KEPT_MS));
+    for (receiver, (span, _)) in receivers.iter().flat_map(|no| SPANS.map(|span| (no, span))) {
+        write.connection.execute_later(
+            "DELETE FROM receiver_counts
+             WHERE env = ?1 AND receiver = ?2 AND span = ?3 AND at < ?4",
+            params![scope.env.get(), receiver.0, span, oldest],
+        )?;
     }
     Ok(())
 }

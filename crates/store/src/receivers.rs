@@ -3,9 +3,9 @@
 //! What may be read by anyone who reads the row is in `body`; bearer token and custom headers are
 //! in `sealed`, and only the engine opens them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::sql::{OptionalExtension, Row, params};
+use crate::sql::{Row, params};
 use domain::id::{ReceiverId, Ulid};
 use domain::place::{Place, ReceiverNo};
 use domain::scope::Scope;
@@ -141,15 +141,12 @@ pub fn set_health(
     no: ReceiverNo,
     health: &Health,
 ) -> Result<(), Error> {
-    write
-        .connection
-        .prepare_cached(
-            "UPDATE receivers SET failures_in_a_row = ?3, first_failure_at = ?4,
-                last_attempt_at = ?5, last_success_at = ?6, last_result = ?7, failed_of = ?8,
-                troubled_since = ?9, failing_since = ?10, circuit_until = ?11, probe_step = ?12
-             WHERE env = ?1 AND no = ?2",
-        )?
-        .execute(params![
+    let written = write.connection.execute_later(
+        "UPDATE receivers SET failures_in_a_row = ?3, first_failure_at = ?4, last_attempt_at = ?5,
+            last_success_at = ?6, last_result = ?7, failed_of = ?8, troubled_since = ?9,
+            failing_since = ?10, circuit_until = ?11, probe_step = ?12
+         WHERE env = ?1 AND no = ?2",
+        params![
             scope.env.get(),
             no.0,
             health.failures_in_a_row,
@@ -162,8 +159,9 @@ pub fn set_health(
             health.failing_since.map(Millis),
             health.circuit.until().map(Millis),
             health.circuit.probes(),
-        ])?;
-    Ok(())
+        ],
+    );
+    Ok(written?)
 }
 
 fn failed_of(health: &Health) -> String {
@@ -187,11 +185,21 @@ pub fn set_circuit(
 }
 
 pub fn find(read: Read<'_>, scope: &Scope, no: ReceiverNo) -> Result<Option<Stored>, Error> {
+    Ok(find_all(read, scope, &BTreeSet::from([no]))?.pop())
+}
+
+/// Those of the receivers that belong to the scope.
+pub fn find_all(
+    read: Read<'_>,
+    scope: &Scope,
+    nos: &BTreeSet<ReceiverNo>,
+) -> Result<Vec<Stored>, Error> {
     let mut select = read
         .connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM receivers WHERE env = ?1 AND no = ?2"))?;
-    let row = select.query_row(params![scope.env.get(), no.0], raw).optional()?;
-    row.map(stored).transpose()
+    let keys = nos.iter().map(|no| [u32::from(scope.env.get()), no.0]);
+    let found = select.first_of_each(keys, raw)?;
+    found.into_iter().flatten().map(stored).collect()
 }
 
 /// Receivers of one kind, newest first, below number `before`; of one paywall where it is given.

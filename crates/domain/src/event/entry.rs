@@ -18,6 +18,7 @@ use crate::id::{CustomerId, TransactionId, WalletId};
 use crate::ledger::Entry;
 use crate::ledger::entry::{Kind, Reason};
 use crate::ledger::log::{Telling, paywall_names};
+use crate::place::Place;
 use crate::scope::Scope;
 use crate::time::Timestamp;
 use crate::wallet::{PaywallLink, Wallet};
@@ -34,19 +35,24 @@ pub struct Facts<'a> {
 
 /// Every event of the entry, in order.
 pub fn events(facts: &Facts<'_>) -> Vec<Event> {
-    let mut paywall_sequence = facts.entry.paywall_sequence;
-    let kinds = facts.entry.announce.events();
-    (0_u64..)
-        .zip(kinds)
-        .map(|(offset, &kind)| {
-            let of_paywall = kind.family() == Family::Paywall;
-            let sequence = if of_paywall { paywall_sequence } else { facts.entry.sequence };
-            paywall_sequence += u64::from(of_paywall);
-            let place = facts.entry.place.offset(offset);
-            let telling = Telling { place, at: facts.entry.at, sequence, scope: facts.scope, kind };
-            event(facts, &telling)
-        })
-        .collect()
+    tellings(facts).map(|telling| event(facts, &telling)).collect()
+}
+
+/// The event of the entry that has this place.
+pub fn event_at(facts: &Facts<'_>, place: Place) -> Option<Event> {
+    let telling = tellings(facts).find(|telling| telling.place == place);
+    telling.map(|telling| event(facts, &telling))
+}
+
+fn tellings(facts: &Facts<'_>) -> impl Iterator<Item = Telling> {
+    let (entry, scope) = (facts.entry, facts.scope);
+    let mut paywall_sequence = entry.paywall_sequence;
+    (0_u64..).zip(entry.announce.events()).map(move |(offset, &kind)| {
+        let of_paywall = kind.family() == Family::Paywall;
+        let sequence = if of_paywall { paywall_sequence } else { entry.sequence };
+        paywall_sequence += u64::from(of_paywall);
+        Telling { place: entry.place.offset(offset), at: entry.at, sequence, scope, kind }
+    })
 }
 
 /// One event of the entry, under the number and type that `telling` gives.

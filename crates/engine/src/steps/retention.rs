@@ -45,11 +45,9 @@ impl Engine {
 fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
     let scope = tx.scope();
     let swept = retention::sweep(tx.write()?, &scope, CHUNK_MAX)?;
-    for (receiver, order_key) in &swept.freed {
-        let key = (*receiver, order_key.as_str());
-        if let Some(next) = deliveries::promote(tx.write()?, &scope, key)? {
-            tx.hand_over(next);
-        }
+    let freed = swept.freed.iter().map(|(receiver, order_key)| (*receiver, order_key.as_str()));
+    for next in deliveries::promote(tx.write()?, &scope, &freed.collect())? {
+        tx.hand_over(next);
     }
     Ok(swept.rows)
 }

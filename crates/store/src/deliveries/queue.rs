@@ -3,7 +3,9 @@
 //! Every statement on open work runs on a partial index, so its cost does not grow with what is
 //! done.
 
-use crate::sql::{Connection, OptionalExtension, params};
+use std::collections::BTreeSet;
+
+use crate::sql::{OptionalExtension, Value, params, params_from_iter};
 use domain::place::{EnvNo, Place, ReceiverNo, TEST_POSITIONS};
 use domain::scope::Scope;
 use domain::time::Timestamp;
@@ -14,33 +16,6 @@ use crate::database::Read;
 use crate::error::Error;
 use crate::tx::Write;
 use crate::value::{Millis, signed, unsigned};
-
-/// Whether an open delivery of the key holds back later ones. Redeliveries never do.
-pub(super) fn is_held(
-    connection: &Connection,
-    receiver: ReceiverNo,
-    order_key: &str,
-) -> Result<bool, Error> {
-    let mut select = connection.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM deliveries
-            WHERE receiver = ?1 AND order_key = ?2
-            AND state IN ('due', 'leased', 'waiting') AND class <> 'replay')",
-    )?;
-    Ok(select.query_row(params![receiver.0, order_key], |row| row.get(0))?)
-}
-
-/// Whether an exhausted delivery of the key waits for someone to act.
-pub(super) fn is_halted(
-    connection: &Connection,
-    receiver: ReceiverNo,
-    order_key: &str,
-) -> Result<bool, Error> {
-    let mut select = connection.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM deliveries
-            WHERE receiver = ?1 AND order_key = ?2 AND halts = 1)",
-    )?;
-    Ok(select.query_row(params![receiver.0, order_key], |row| row.get(0))?)
-}
 
 pub fn find(
     read: Read<'_>,
@@ -54,36 +29,61 @@ pub fn find(
     Ok(found.optional()?)
 }
 
+/// The deliveries with these keys, as far as they are there.
+pub fn find_all(
+    read: Read<'_>,
+    scope: &Scope,
+    keys: &[(ReceiverNo, Place)],
+) -> Result<Vec<Delivery>, Error> {
+    let mut select = read.connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM deliveries WHERE receiver = ?1 AND place = ?2 AND env = ?3"
+    ))?;
+    let env = i64::from(scope.env.get());
+    let keys = keys.iter().map(|(receiver, place)| [i64::from(receiver.0), place.raw(), env]);
+    Ok(select.first_of_each(keys, row)?.into_iter().flatten().collect())
+}
+
 /// Writes what an attempt or its owner changed.
 pub fn set(write: Write<'_>, scope: &Scope, delivery: &Delivery) -> Result<(), Error> {
-    let mut update = write.connection.prepare_cached(
+    set_all(write, scope, [delivery])
+}
+
+/// As `set`; each delivery only once.
+pub fn set_all<'d>(
+    write: Write<'_>,
+    scope: &Scope,
+    all: impl IntoIterator<Item = &'d Delivery>,
+) -> Result<(), Error> {
+    let mut update = write.connection.bulk(
         "UPDATE deliveries SET class = ?4, state = ?5, step = ?6, attempts = ?7, next_at = ?8,
             last_code = ?9, last_result = ?10, last_error = ?11, last_attempt_at = ?12,
             last_duration_ms = ?13, delivered_at = ?14, updated_at = ?15, trigger = ?16,
             halts = ?17, probes = ?18
          WHERE receiver = ?1 AND place = ?2 AND env = ?3",
     )?;
-    update.execute(params![
-        delivery.receiver.0,
-        delivery.place.raw(),
-        scope.env.get(),
-        delivery.class.name(),
-        delivery.state.name(),
-        delivery.step,
-        delivery.attempts,
-        Millis(delivery.next_at),
-        delivery.last_code,
-        delivery.last_result.map(domain::webhook::schedule::Outcome::name),
-        delivery.last_error,
-        delivery.last_attempt_at.map(Millis),
-        delivery.last_duration_ms,
-        delivery.delivered_at.map(Millis),
-        Millis(delivery.updated_at),
-        delivery.trigger.name(),
-        delivery.halts,
-        delivery.probes,
-    ])?;
-    Ok(())
+    for delivery in all {
+        update.push(params![
+            delivery.receiver.0,
+            delivery.place.raw(),
+            scope.env.get(),
+            delivery.class.name(),
+            delivery.state.name(),
+            delivery.step,
+            delivery.attempts,
+            Millis(delivery.next_at),
+            delivery.last_code,
+            delivery.last_result.map(domain::webhook::schedule::Outcome::name),
+            delivery.last_error,
+            delivery.last_attempt_at.map(Millis),
+            delivery.last_duration_ms,
+            delivery.delivered_at.map(Millis),
+            Millis(delivery.updated_at),
+            delivery.trigger.name(),
+            delivery.halts,
+            delivery.probes,
+        ])?;
+    }
+    Ok(update.finish()?)
 }
 
 /// Inserts a delivery that its commit did not make: of a sample, or of an event that is asked for.
@@ -213,32 +213,38 @@ pub fn claim(
             handover(receiver, (row.get(0)?, row.get_ref(1)?.as_str()?))
         })?
         .collect::<Result<_, _>>()?;
-    let mut lease = connection.prepare_cached(
-        "UPDATE deliveries SET state = 'leased', node = ?4
-         WHERE receiver = ?1 AND place = ?2 AND env = ?3",
-    )?;
     found.sort_by_key(|one| one.place);
-    for one in &found {
-        lease.execute(params![receiver.0, one.place.raw(), scope.env.get(), write.node])?;
-    }
+    lease(write, scope, &found)?;
     Ok(found)
 }
 
-/// Ends the lease of a delivery that finds no room, or that can be sent from `next_at` on.
+fn lease(write: Write<'_>, scope: &Scope, found: &[Handover]) -> Result<(), Error> {
+    let mut update = write.connection.bulk(
+        "UPDATE deliveries SET state = 'leased', node = ?4
+         WHERE receiver = ?1 AND place = ?2 AND env = ?3",
+    )?;
+    for one in found {
+        update.push(params![one.receiver.0, one.place.raw(), scope.env.get(), write.node])?;
+    }
+    Ok(update.finish()?)
+}
+
+/// Ends the leases of deliveries that find no room, or that can be sent from `next_at` on.
 pub fn give_back(
     write: Write<'_>,
     scope: &Scope,
-    handover: Handover,
+    leased: &[Handover],
     next_at: Option<Timestamp>,
 ) -> Result<(), Error> {
-    let mut update = write.connection.prepare_cached(
+    let mut update = write.connection.bulk(
         "UPDATE deliveries SET state = 'due', next_at = COALESCE(?4, next_at)
          WHERE receiver = ?1 AND place = ?2 AND env = ?3 AND state = 'leased'",
     )?;
-    let place = handover.place.raw();
     let next_at = next_at.map(Millis);
-    update.execute(params![handover.receiver.0, place, scope.env.get(), next_at])?;
-    Ok(())
+    for one in leased {
+        update.push(params![one.receiver.0, one.place.raw(), scope.env.get(), next_at])?;
+    }
+    Ok(update.finish()?)
 }
 
 /// Ends every lease of this process: it stops sending.
@@ -256,28 +262,34 @@ pub fn give_back_of(write: Write<'_>, node: i64) -> Result<usize, Error> {
     Ok(update.execute([node])?)
 }
 
-/// Leases the first waiting delivery of an order key, unless one before it is still open or the
+/// Leases the first waiting delivery of each order key, unless one before it is still open or the
 /// key stands.
 pub fn promote(
     write: Write<'_>,
     scope: &Scope,
-    (receiver, order_key): (ReceiverNo, &str),
-) -> Result<Option<Handover>, Error> {
-    let connection = write.connection;
-    if order_key.is_empty() || is_halted(connection, receiver, order_key)? {
-        return Ok(None);
-    }
-    let mut update = connection.prepare_cached(
-        "UPDATE deliveries SET state = 'leased', node = ?4
-         WHERE env = ?3 AND receiver = ?1 AND place = (
-            SELECT place FROM deliveries WHERE receiver = ?1 AND order_key = ?2
-                AND state IN ('due', 'leased', 'waiting') AND class <> 'replay'
-            ORDER BY sequence LIMIT 1) AND state = 'waiting' RETURNING place, class",
+    keys: &BTreeSet<(ReceiverNo, &str)>,
+) -> Result<Vec<Handover>, Error> {
+    let mut select = write.connection.prepare_cached(
+        "SELECT o.receiver, o.place, o.class, o.state FROM deliveries AS o
+         WHERE o.receiver = ?1 AND o.order_key = ?2 AND o.env = ?3
+            AND o.state IN ('due', 'leased', 'waiting') AND o.class <> 'replay'
+            AND NOT EXISTS (SELECT 1 FROM deliveries AS h
+                WHERE h.receiver = ?1 AND h.order_key = ?2 AND h.halts = 1)
+         ORDER BY o.sequence LIMIT 1",
     )?;
-    let key = params![receiver.0, order_key, scope.env.get(), write.node];
-    let found =
-        update.query_row(key, |row| handover(receiver, (row.get(0)?, row.get_ref(1)?.as_str()?)));
-    Ok(found.optional()?)
+    let ordered = keys.iter().filter(|(_, order_key)| !order_key.is_empty());
+    let values = ordered.map(|(receiver, order_key)| {
+        let text = Value::from((*order_key).to_owned());
+        params_from_iter([Value::from(receiver.0), text, Value::from(scope.env.get())])
+    });
+    let heads = select.first_of_each(values, |row| {
+        let first = handover(ReceiverNo(row.get(0)?), (row.get(1)?, row.get_ref(2)?.as_str()?))?;
+        Ok((first, row.get_ref(3)?.as_str()? == "waiting"))
+    })?;
+    let waiting = heads.into_iter().flatten().filter(|(_, waits)| *waits);
+    let promoted: Vec<Handover> = waiting.map(|(first, _)| first).collect();
+    lease(write, scope, &promoted)?;
+    Ok(promoted)
 }
 
 /// Order keys that stand go on: their owner wants no halt any more.

@@ -1,9 +1,9 @@
 //! Which receivers get an event, and the deliveries that are written with it.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::sql::{Bulk, Connection, params};
+use crate::sql::{Connection, Value, params, params_from_iter};
 use domain::ledger::Record;
 use domain::ledger::log::paywall_names;
 use domain::place::{EnvNo, Place, ReceiverNo};
@@ -109,29 +109,39 @@ pub(crate) fn append(
     wallet_of: impl Fn(i64) -> Option<Arc<Wallet>>,
     (node, handovers): (i64, &mut Vec<Handover>),
 ) -> Result<(), Error> {
-    if routing.is_empty() {
+    let heads = records.iter().flat_map(|record| heads(env, record, &wallet_of));
+    let heads: Vec<Head> = heads.filter(|head| !head.suppressed).collect();
+    let pairs = heads.iter().flat_map(|head| routing.iter().map(move |one| (one, head)));
+    let wanted: Vec<(&Routing, &Head)> = pairs.filter(|(one, head)| matches(one, head)).collect();
+    if wanted.is_empty() {
         return Ok(());
     }
-    let mut open = Open { connection, asked: HashSet::new() };
-    let mut rows = connection.bulk(INSERT)?;
-    let heads: Vec<Head> =
-        records.iter().flat_map(|record| heads(env, record, &wallet_of)).collect();
-    for head in heads.iter().filter(|head| !head.suppressed) {
-        for receiver in routing.iter().filter(|receiver| matches(receiver, head)) {
-            let state = open.first_state(receiver, head)?;
-            push(&mut rows, (receiver, head), (env, state, node))?;
-            if state == "leased" {
-                handovers.push(Handover {
-                    receiver: receiver.no,
-                    place: head.place,
-                    class: Class::Live,
-                    fresh: true,
-                    probe: false,
-                });
-            }
+    let mut behind = behind(connection, &wanted)?;
+    let mut insert = connection.bulk(
+        "INSERT INTO deliveries (receiver, place, env, at, kind, subject, order_key, sequence,
+            class, state, step, attempts, next_at, created_at, updated_at, node)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'live', ?9, 0, 0, ?4, ?4, ?4, ?10)",
+    )?;
+    for (receiver, head) in wanted {
+        let state = first_state((receiver, head), &mut behind);
+        insert.push(params![
+            receiver.no.0,
+            head.place.raw(),
+            env.get(),
+            Millis(head.at),
+            head.kind.name(),
+            head.subject,
+            order_key(receiver, head),
+            signed(head.sequence),
+            state,
+            node,
+        ])?;
+        if state == "leased" {
+            let (receiver, place, class) = (receiver.no, head.place, Class::Live);
+            handovers.push(Handover { receiver, place, class, fresh: true, probe: false });
         }
     }
-    Ok(rows.finish()?)
+    Ok(insert.finish()?)
 }
 
 pub(crate) fn matches(receiver: &Routing, head: &Head) -> bool {
@@ -215,64 +225,58 @@ fn entry_heads(entry: &domain::ledger::Entry, wallet: &Wallet) -> Vec<Head> {
         .collect()
 }
 
-const INSERT: &str = "INSERT INTO deliveries (receiver, place, env, at, kind, subject, order_key,
-        sequence, class, state, step, attempts, next_at, created_at, updated_at, node)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'live', ?9, 0, 0, ?10, ?11, ?12, ?13)";
-
-fn push(
-    rows: &mut Bulk<'_>,
-    (receiver, head): (&Routing, &Head),
-    (env, state, node): (EnvNo, &str, i64),
-) -> Result<(), Error> {
-    rows.push(params![
-        receiver.no.0,
-        head.place.raw(),
-        env.get(),
-        Millis(head.at),
-        head.kind.name(),
-        head.subject,
-        order_key(receiver, head),
-        signed(head.sequence),
-        state,
-        Millis(head.at),
-        Millis(head.at),
-        Millis(head.at),
-        node,
-    ])?;
-    Ok(())
-}
-
 /// What goes without order under `subject` must not hold back what has one.
 pub(crate) fn order_key<'h>(receiver: &Routing, head: &'h Head) -> &'h str {
     let bulk = receiver.ordering == Ordering::Subject && head.kind.is_bulk();
     if bulk { "" } else { &head.order_key }
 }
 
-/// What holds back later deliveries. Each order key is asked for once in a commit: on a server a
-/// question costs a way there and back.
-struct Open<'c> {
-    connection: &'c Connection,
-    asked: HashSet<(ReceiverNo, &'c str)>,
+/// Order keys, each of a receiver.
+type Keys<'h> = BTreeSet<(ReceiverNo, &'h str)>;
+
+/// The order keys of `wanted` whose next delivery has to wait: one before it is open, or stands
+/// exhausted until someone acts. Redeliveries hold nothing back.
+fn behind<'h>(connection: &Connection, wanted: &[(&Routing, &'h Head)]) -> Result<Keys<'h>, Error> {
+    let orders = wanted.iter().filter(|(receiver, head)| keeps_order(receiver, head));
+    let keys = |which: fn(&Routing) -> bool| -> Keys<'h> {
+        let of = orders.clone().filter(|(receiver, _)| which(receiver));
+        of.map(|(receiver, head)| (receiver.no, head.order_key.as_str())).collect()
+    };
+    let open = found(
+        connection,
+        "SELECT receiver FROM deliveries WHERE receiver = ?1 AND order_key = ?2
+            AND state IN ('due', 'leased', 'waiting') AND class <> 'replay' LIMIT 1",
+        keys(|_| true),
+    )?;
+    let halted = found(
+        connection,
+        "SELECT receiver FROM deliveries WHERE receiver = ?1 AND order_key = ?2 AND halts = 1
+         LIMIT 1",
+        keys(|receiver| receiver.halts),
+    )?;
+    Ok(open.into_iter().chain(halted).collect())
 }
 
-impl<'c> Open<'c> {
-    /// First rule that fits (webhooks 7.1).
-    fn first_state(&mut self, receiver: &Routing, head: &'c Head) -> Result<&'static str, Error> {
-        if receiver.state == State::Paused {
-            return Ok("parked");
-        }
-        if holds_back(receiver.ordering, head.kind) {
-            // The first of this commit holds back the others.
-            let is_first = self.asked.insert((receiver.no, &head.order_key));
-            if !is_first || self.is_held(receiver, &head.order_key)? {
-                return Ok("waiting");
-            }
-        }
-        Ok(if receiver.is_shut { "due" } else { "leased" })
-    }
+/// Those of the keys that the statement finds something for.
+fn found<'h>(connection: &Connection, sql: &str, keys: Keys<'h>) -> Result<Keys<'h>, Error> {
+    let value = |(receiver, key): &(ReceiverNo, &str)| {
+        params_from_iter([Value::from(receiver.0), Value::from((*key).to_owned())])
+    };
+    let rows = connection.prepare_cached(sql)?.first_of_each(keys.iter().map(value), |_| Ok(()))?;
+    Ok(keys.into_iter().zip(rows).filter(|(_, row)| row.is_some()).map(|(key, _)| key).collect())
+}
 
-    fn is_held(&self, receiver: &Routing, order_key: &str) -> Result<bool, Error> {
-        Ok(super::queue::is_held(self.connection, receiver.no, order_key)?
-            || receiver.halts && super::queue::is_halted(self.connection, receiver.no, order_key)?)
+fn keeps_order(receiver: &Routing, head: &Head) -> bool {
+    receiver.state != State::Paused && holds_back(receiver.ordering, head.kind)
+}
+
+/// First rule that fits (webhooks 7.1).
+fn first_state<'h>((receiver, head): (&Routing, &'h Head), behind: &mut Keys<'h>) -> &'static str {
+    if receiver.state == State::Paused {
+        return "parked";
     }
+    if keeps_order(receiver, head) && !behind.insert((receiver.no, head.order_key.as_str())) {
+        return "waiting";
+    }
+    if receiver.is_shut { "due" } else { "leased" }
 }

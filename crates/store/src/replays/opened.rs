@@ -202,13 +202,13 @@ pub fn note_sent(
     no: i64,
     (delivered, now): (bool, Timestamp),
 ) -> Result<(), Error> {
-    let mut update = write.connection.prepare_cached(
+    let delivered = i64::from(delivered);
+    let written = write.connection.execute_later(
         "UPDATE replays SET sent = sent + 1, delivered = delivered + ?3, failed = failed + 1 - ?3,
             updated_at = ?4 WHERE env = ?1 AND no = ?2",
-    )?;
-    let delivered = i64::from(delivered);
-    update.execute(params![scope.env.get(), no, delivered, Millis(now)])?;
-    Ok(())
+        params![scope.env.get(), no, delivered, Millis(now)],
+    );
+    Ok(written?)
 }
 
 /// What holds back a waiting delivery of a replay.

@@ -110,6 +110,30 @@ pub(crate) struct Prepared {
     text: String,
 }
 
+/// Runs all, begun in their order: a statement is sent when its future is polled first.
+async fn in_one_go<T>(
+    all: impl Iterator<Item = impl Future<Output = Result<T>>>,
+) -> Result<Vec<T>> {
+    let mut all: Vec<_> = all.map(|one| Box::pin(maybe_done(one))).collect();
+    poll_fn(|task| {
+        for one in &mut all {
+            let _ = one.as_mut().poll(task);
+        }
+        Poll::Ready(())
+    })
+    .await;
+    let (mut told, mut failed) = (Vec::with_capacity(all.len()), None);
+    for mut one in all {
+        one.as_mut().await;
+        match one.as_mut().take_output() {
+            Some(Err(error)) => failed = failed.or(Some(error)),
+            output => told.extend(output.and_then(Result::ok)),
+        }
+    }
+    // The first failure is the cause of those after it.
+    failed.map_or(Ok(told), Err)
+}
+
 /// A place among the statements that wait.
 #[derive(Clone, Copy)]
 pub(crate) struct Mark {
@@ -229,26 +253,18 @@ impl Session {
             return self.driver.wait(last);
         }
         self.driver.wait(async {
-            let mut before: Vec<_> =
-                waiting.iter().map(|later| Box::pin(maybe_done(later.run(&self.client)))).collect();
-            let mut last = pin!(maybe_done(last));
-            // A statement is sent when its future is polled first.
+            let before = in_one_go(waiting.iter().map(|later| later.run(&self.client)));
+            let (mut before, mut last) = (pin!(maybe_done(before)), pin!(maybe_done(last)));
             poll_fn(|task| {
-                for one in &mut before {
-                    let _ = one.as_mut().poll(task);
-                }
+                let _ = before.as_mut().poll(task);
                 let _ = last.as_mut().poll(task);
                 Poll::Ready(())
             })
             .await;
-            let mut failed = None;
-            for mut one in before {
-                one.as_mut().await;
-                failed = failed.or(one.as_mut().take_output().and_then(Result::err));
-            }
+            before.as_mut().await;
             last.as_mut().await;
+            let failed = before.as_mut().take_output().and_then(Result::err);
             let told = last.as_mut().take_output().unwrap_or(Err(Error::NoRow));
-            // The first failure is the cause of those after it.
             failed.map_or(told, Err)
         })
     }
@@ -263,6 +279,18 @@ impl Session {
     pub(super) fn query(&self, statement: &Prepared, values: &[Bound]) -> Result<Vec<Row>> {
         let values: Vec<&(dyn PgToSql + Sync)> = values.iter().map(sent).collect();
         self.with_waiting(async { Ok(self.client.query(&statement.made, &values).await?) })
+    }
+
+    /// The rows for each of `all`, in their order.
+    pub(super) fn query_each(
+        &self,
+        statement: &Prepared,
+        all: Vec<Vec<Bound>>,
+    ) -> Result<Vec<Vec<Row>>> {
+        self.with_waiting(in_one_go(all.into_iter().map(async |values| {
+            let values: Vec<&(dyn PgToSql + Sync)> = values.iter().map(sent).collect();
+            Ok(self.client.query(&statement.made, &values).await?)
+        })))
     }
 
     /// Statements without parameters, several with `;` between them.

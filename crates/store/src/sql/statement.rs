@@ -6,7 +6,7 @@ use rusqlite::types::{FromSql, ValueRef};
 use tokio_postgres::Row as PgRow;
 
 use super::Params;
-use super::error::{Error, Result};
+use super::error::{Error, OptionalExtension as _, Result};
 use super::session::{Cursor, Prepared, Session};
 use super::wire::{Bound, Cell};
 
@@ -82,6 +82,26 @@ impl Statement<'_> {
         let mut rows = self.query(params)?;
         let row = rows.next()?.ok_or(Error::NoRow)?;
         read(&row)
+    }
+
+    /// The first row for each of `all`, in their order, where there is one. On PostgreSQL they are
+    /// asked for in one go.
+    pub(crate) fn first_of_each<P: Params, T>(
+        &mut self,
+        all: impl IntoIterator<Item = P>,
+        mut read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<Option<T>>> {
+        let Statement::Postgres(session, statement) = self else {
+            let one = |params| self.query_row(params, &mut read).optional();
+            return all.into_iter().map(one).collect();
+        };
+        let all = all.into_iter().map(bound).collect::<Result<Vec<_>>>()?;
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = session.query_each(statement, all)?;
+        let first = |rows: &Vec<PgRow>| rows.first().map(|row| read(&Row::Postgres(row)));
+        found.iter().map(first).map(Option::transpose).collect()
     }
 
     pub(crate) fn query_map<T, F>(&mut self, params: impl Params, map: F) -> Result<Mapped<'_, F>>

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::bounds::{Bounds, Bucket, CAREFUL_IN_FLIGHT, Ramp};
 
-/// Deliveries of one lane in memory; what is more waits in the database.
+/// Deliveries that every lane may have in memory.
 pub const LANE_MAX: usize = 256;
 /// Successes after which a receiver that asked for rest gets one more request at a time.
 const RECOVERY: u32 = 8;
@@ -71,10 +71,12 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Takes a delivery in, or says that it must go back.
+    /// Takes a delivery in, or says that it must go back. `spare`: the node has room for more than
+    /// what every lane may have.
     #[must_use]
-    pub fn take(&mut self, handover: Handover) -> bool {
-        if handover.fresh && (self.spilled || self.len() >= LANE_MAX) {
+    pub fn take(&mut self, handover: Handover, spare: bool) -> bool {
+        let is_full = self.len() >= LANE_MAX && !spare;
+        if handover.fresh && (self.spilled || is_full) {
             self.spilled = true;
             self.epoch += 1;
             return false;
@@ -294,19 +296,23 @@ mod tests {
     fn a_full_lane_sends_new_ones_back_until_it_is_fed_again() {
         let mut lane = Lane::default();
         for position in 0..256 {
-            assert!(lane.take(live(position)));
+            assert!(lane.take(live(position), false));
         }
-        assert!(!lane.take(live(256)) && lane.spilled);
+        assert!(lane.take(live(256), true), "the node has room");
+        assert!(!lane.take(live(256), false) && lane.spilled);
         lane.queues = Default::default();
-        assert!(!lane.take(live(257)), "a later one must not pass one that went back");
-        assert!(lane.take(handover(256, Class::Live, false)), "what the database feeds is taken");
+        assert!(!lane.take(live(257), false), "a later one must not pass one that went back");
+        assert!(
+            lane.take(handover(256, Class::Live, false), false),
+            "what the database feeds is taken"
+        );
         assert_eq!((lane.epoch, lane.is_hungry(), lane.is_idle()), (2, true, false));
     }
 
     #[test]
     fn each_bound_is_obeyed_and_named() {
         let mut lane = Lane::default();
-        (0..200).for_each(|position| assert!(lane.take(live(position))));
+        (0..200).for_each(|position| assert!(lane.take(live(position), false)));
         assert_eq!(started(&mut lane).len(), 1, "one goes ahead and asks");
         lane.bound(Bounds { in_flight: 20, ..Bounds::default() }, now());
         assert_eq!(started(&mut lane).len(), 1, "two in all without a recent success");
@@ -325,7 +331,7 @@ mod tests {
     #[test]
     fn a_receiver_that_comes_back_gets_one_then_two_then_four() {
         let mut lane = known(8);
-        (0..100).for_each(|position| assert!(lane.take(live(position))));
+        (0..100).for_each(|position| assert!(lane.take(live(position), false)));
         lane.start_slowly();
         let mut rounds = Vec::new();
         for _ in 0..4 {
@@ -344,19 +350,19 @@ mod tests {
         let mut lane = known(10);
         for position in 0..40 {
             for class in [Class::Live, Class::Retry, Class::Replay] {
-                assert!(lane.take(handover(position, class, false)));
+                assert!(lane.take(handover(position, class, false), false));
             }
         }
         let first = started(&mut lane);
         let count = |class| first.iter().filter(|one| **one == class).count();
         assert_eq!([Class::Live, Class::Retry, Class::Replay].map(count), [7, 2, 1]);
         let mut alone = known(10);
-        (0..40).for_each(|at| assert!(alone.take(handover(at, Class::Replay, false))));
+        (0..40).for_each(|at| assert!(alone.take(handover(at, Class::Replay, false), false)));
         assert_eq!(started(&mut alone).len(), 10, "what others do not use is free");
         let mut narrow = known(1);
         for position in 0..100 {
-            assert!(narrow.take(handover(position, Class::Live, false)));
-            assert!(narrow.take(handover(position, Class::Replay, false)));
+            assert!(narrow.take(handover(position, Class::Live, false), false));
+            assert!(narrow.take(handover(position, Class::Replay, false), false));
         }
         let mut order = Vec::new();
         for _ in 0..80 {
@@ -371,7 +377,7 @@ mod tests {
     #[test]
     fn a_changed_receiver_is_asked_by_one_request() {
         let mut lane = known(8);
-        (0..20).for_each(|position| assert!(lane.take(live(position))));
+        (0..20).for_each(|position| assert!(lane.take(live(position), false)));
         lane.doubt();
         assert_eq!(started(&mut lane).len(), 1);
         let bounds = Bounds { rps: Some(1), proven: true, ..Bounds::default() };

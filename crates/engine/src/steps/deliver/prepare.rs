@@ -1,12 +1,13 @@
 //! A leased delivery becomes a signed request: the event as it was stored, in the receiver's form,
 //! with its newest URL, headers and secrets. Reads only.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::event::paywall::EVENT_VERSION;
-use domain::place::{EnvNo, ReceiverNo};
+use domain::place::{EnvNo, Place, ReceiverNo};
 use domain::scope::Scope;
 use domain::time::{HOUR_MS, Timestamp};
 use domain::webhook::body::{self, DeliveryFrame, Form};
@@ -17,9 +18,11 @@ use domain::webhook::receiver::{DeliveryState, EventNaming, SecretKind, State, T
 use domain::webhook::rotation::is_live;
 use domain::webhook::signature::SigningKey;
 use parking_lot::Mutex;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use store::Read;
 use store::deliveries::{self, Delivery, Handover};
-use store::receivers::{self, Stored};
+use store::receivers::Stored;
 
 use super::bounds::Bounds;
 use crate::error::Error;
@@ -29,6 +32,10 @@ use crate::run::Engine;
 
 /// Versions of receivers whose opened secrets stay in memory.
 const OPENED_MAX: usize = 10_000;
+
+/// Events whose bodies stay in memory, and their bytes together.
+const BODIES_MAX: usize = 4_096;
+const BODIES_BYTES_MAX: u64 = 8 << 20;
 
 /// What a leased delivery is to become.
 pub enum Ready {
@@ -103,13 +110,51 @@ fn opened_key(opened: crate::receiver_secrets::Opened) -> Result<OpenedKey, Erro
 }
 
 /// What stays in memory between attempts.
-#[derive(Default)]
 pub struct Memory {
     scopes: Mutex<HashMap<EnvNo, Scope>>,
     opened: Mutex<HashMap<ReceiverNo, Arc<Opened>>>,
+    /// Bodies of events, which never change: several receivers get the same, each in its time.
+    bodies: Cache<Place, Bytes, ByBytes>,
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Place, Bytes> for ByBytes {
+    fn weight(&self, _: &Place, body: &Bytes) -> u64 {
+        u64::try_from(body.len()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory {
+            scopes: Mutex::default(),
+            opened: Mutex::default(),
+            bodies: Cache::with_weighter(BODIES_MAX, BODIES_BYTES_MAX, ByBytes),
+        }
+    }
 }
 
 impl Memory {
+    /// The bodies of these events: those that are not known are read.
+    fn bodies(
+        &self,
+        read: Read<'_>,
+        scope: &Scope,
+        places: BTreeSet<Place>,
+    ) -> Result<BTreeMap<Place, Bytes>, Error> {
+        let known = |place: Place| Some((place, self.bodies.get(&place)?));
+        let mut found: BTreeMap<Place, Bytes> = places.iter().copied().filter_map(known).collect();
+        let unknown = places.into_iter().filter(|place| !found.contains_key(place)).collect();
+        for recorded in store::events::find_all(read, scope, unknown)? {
+            let (place, body) = (recorded.event.place, Bytes::from(recorded.event.body));
+            self.bodies.insert(place, body.clone());
+            found.insert(place, body);
+        }
+        Ok(found)
+    }
+
     pub fn scope(&self, engine: &Engine, env: EnvNo) -> Result<Scope, Error> {
         if let Some(scope) = self.scopes.lock().get(&env) {
             return Ok(*scope);
@@ -145,45 +190,107 @@ impl Memory {
     }
 }
 
-/// The request of a delivery, if it is to be sent now.
-pub fn prepare(
+/// The requests of leased deliveries, as far as they are to be sent now. Where one of them cannot
+/// be read, the others are read without it.
+pub fn prepare_all(
     engine: &Engine,
     memory: &Memory,
     read: Read<'_>,
-    handover: Handover,
-) -> Result<Ready, Error> {
-    let scope = memory.scope(engine, handover.place.env())?;
-    let key = (handover.receiver, handover.place);
-    let Some(delivery) = deliveries::find(read, &scope, key)? else { return Ok(Ready::Over) };
-    let Some(receiver) = receivers::find(read, &scope, handover.receiver)? else {
-        return Ok(Ready::Over);
-    };
-    if delivery.state != DeliveryState::Leased || !is_wanted(&delivery, &receiver) {
-        return Ok(Ready::Over);
+    picked: &[Handover],
+) -> Vec<(Handover, Result<Ready, Error>)> {
+    let mut by_env: BTreeMap<EnvNo, Vec<Handover>> = BTreeMap::new();
+    for handover in picked {
+        by_env.entry(handover.place.env()).or_default().push(*handover);
     }
-    if receiver.health.circuit.is_open() && !handover.probe && !by_hand(delivery.trigger) {
-        return Ok(Ready::Held);
+    let mut ready = Vec::with_capacity(picked.len());
+    for (env, leased) in by_env {
+        match Found::read((engine, memory), read, (env, &leased)) {
+            Ok(found) => {
+                let one = |one: &Handover| (*one, found.prepare((engine, memory), read, *one));
+                ready.extend(leased.iter().map(one));
+            }
+            Err(error) if leased.len() == 1 => ready.push((leased[0], Err(error))),
+            Err(_) => {
+                let alone = |one: &Handover| prepare_all(engine, memory, read, &[*one]);
+                ready.extend(leased.iter().flat_map(alone));
+            }
+        }
     }
-    let Some(stored) = stored_body(read, &scope, &delivery)? else { return Ok(Ready::Over) };
-    let opened = memory.opened(engine, read, (&scope, &receiver))?;
-    let (sent_at, started_at) = (engine.real_now(), engine.now(&scope));
-    let body = form(engine, (&delivery, &receiver), &stored)?;
-    let headers = lines((&delivery, &receiver), &opened, (&body, started_at, sent_at));
-    let bounds = bounds(&receiver, (&scope, started_at));
-    Ok(Ready::Send(Box::new(Prepared {
-        handover,
-        scope,
-        bounds,
-        trigger: if handover.probe { Trigger::Probe } else { delivery.trigger },
-        started_at,
-        sent_at,
-        request: Request {
-            url: receiver.config.url,
-            headers,
-            body: Bytes::from(body),
-            timeout_ms: u64::from(receiver.config.timeout_ms),
-        },
-    })))
+    ready
+}
+
+/// What leased deliveries of one environment need, each row read once.
+struct Found {
+    scope: Scope,
+    deliveries: BTreeMap<(ReceiverNo, Place), Delivery>,
+    receivers: BTreeMap<ReceiverNo, Stored>,
+    bodies: BTreeMap<Place, Bytes>,
+}
+
+impl Found {
+    fn read(
+        (engine, memory): (&Engine, &Memory),
+        read: Read<'_>,
+        (env, leased): (EnvNo, &[Handover]),
+    ) -> Result<Found, Error> {
+        let scope = memory.scope(engine, env)?;
+        let keys: Vec<_> = leased.iter().map(|one| (one.receiver, one.place)).collect();
+        let receivers = keys.iter().map(|(receiver, _)| *receiver).collect();
+        let mut deliveries = deliveries::find_all(read, &scope, &keys)?;
+        let own = deliveries.iter_mut().filter_map(|one| Some((one.place, one.body.take()?)));
+        let mut bodies: BTreeMap<Place, Bytes> =
+            own.map(|(place, body)| (place, Bytes::from(body))).collect();
+        let stored = deliveries.iter().filter(|one| one.state == DeliveryState::Leased);
+        let places = stored.map(|one| one.place).filter(|place| !bodies.contains_key(place));
+        let places = places.collect();
+        bodies.extend(memory.bodies(read, &scope, places)?);
+        let receivers = store::receivers::find_all(read, &scope, &receivers)?;
+        Ok(Found {
+            scope,
+            deliveries: deliveries
+                .into_iter()
+                .map(|one| ((one.receiver, one.place), one))
+                .collect(),
+            receivers: receivers.into_iter().map(|one| (one.no, one)).collect(),
+            bodies,
+        })
+    }
+
+    fn prepare(
+        &self,
+        (engine, memory): (&Engine, &Memory),
+        read: Read<'_>,
+        handover: Handover,
+    ) -> Result<Ready, Error> {
+        let delivery = self.deliveries.get(&(handover.receiver, handover.place));
+        let receiver = self.receivers.get(&handover.receiver);
+        let (Some(delivery), Some(receiver)) = (delivery, receiver) else { return Ok(Ready::Over) };
+        if delivery.state != DeliveryState::Leased || !is_wanted(delivery, receiver) {
+            return Ok(Ready::Over);
+        }
+        if receiver.health.circuit.is_open() && !handover.probe && !by_hand(delivery.trigger) {
+            return Ok(Ready::Held);
+        }
+        let Some(stored) = self.bodies.get(&delivery.place) else { return Ok(Ready::Over) };
+        let opened = memory.opened(engine, read, (&self.scope, receiver))?;
+        let (sent_at, started_at) = (engine.real_now(), engine.now(&self.scope));
+        let body = form(engine, (delivery, receiver), stored)?;
+        let headers = lines((delivery, receiver), &opened, (&body, started_at, sent_at));
+        Ok(Ready::Send(Box::new(Prepared {
+            handover,
+            scope: self.scope,
+            bounds: bounds(receiver, (&self.scope, started_at)),
+            trigger: if handover.probe { Trigger::Probe } else { delivery.trigger },
+            started_at,
+            sent_at,
+            request: Request {
+                url: receiver.config.url.clone(),
+                headers,
+                body,
+                timeout_ms: u64::from(receiver.config.timeout_ms),
+            },
+        })))
+    }
 }
 
 fn is_wanted(delivery: &Delivery, receiver: &Stored) -> bool {
@@ -209,23 +316,11 @@ fn bounds(receiver: &Stored, (scope, now): (&Scope, Timestamp)) -> Bounds {
     }
 }
 
-fn stored_body(
-    read: Read<'_>,
-    scope: &Scope,
-    delivery: &Delivery,
-) -> Result<Option<Vec<u8>>, Error> {
-    if let Some(body) = &delivery.body {
-        return Ok(Some(body.clone()));
-    }
-    let found = store::events::find(read, scope, delivery.place)?;
-    Ok(found.map(|recorded| recorded.event.body))
-}
-
 fn form(
     engine: &Engine,
     (delivery, receiver): (&Delivery, &Stored),
-    stored: &[u8],
-) -> Result<Vec<u8>, Error> {
+    stored: &Bytes,
+) -> Result<Bytes, Error> {
     let (id, subscription) = (delivery.id().to_string(), receiver.id.to_string());
     let event_url = format!("{}/v1/webhooks/events/{}", engine.public_url, delivery.event_id());
     let form = Form {
@@ -245,7 +340,10 @@ fn form(
     let body = body::render(stored, &form).map_err(|error| {
         Error::Store(store::Error::corrupt("events", delivery.place.raw(), error))
     })?;
-    Ok(body.into_owned())
+    Ok(match body {
+        Cow::Borrowed(_) => stored.clone(),
+        Cow::Owned(body) => Bytes::from(body),
+    })
 }
 
 fn lines(

@@ -1,13 +1,16 @@
 //! What became of an attempt, written with everything that follows from it: the delivery's next
 //! time or end, the receiver's health, and the next delivery of the order key.
 
-use domain::place::ReceiverNo;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::place::{Place, ReceiverNo};
 use domain::scope::{Cause, Scope};
 use domain::time::Timestamp;
 use domain::webhook::catalogue::{EventType, Family};
 use domain::webhook::health::{Probe, Seen};
 use domain::webhook::receiver::{
-    Class, DeliveryState, OnExhausted, Ordering, ReceiverKind, StateReason, Trigger,
+    Class, DeliveryState, OnExhausted, Ordering, ReceiverKind, Trigger,
 };
 use domain::webhook::schedule::{Failure, Next, Outcome, after_failure, parse_retry_after};
 use domain::webhook::stats::bucket_ms;
@@ -63,6 +66,10 @@ impl Noted {
 }
 
 impl Ended {
+    fn key(&self) -> Key {
+        (self.handover.receiver, self.handover.place)
+    }
+
     /// A probe that failed spends nothing, unless its receiver is gone for good.
     fn is_spared(&self) -> bool {
         let ends = matches!(self.attempt.outcome, Outcome::Delivered | Outcome::Gone);
@@ -82,54 +89,102 @@ impl Ended {
     }
 }
 
-/// Records the attempts of one environment.
+/// Records the attempts of one environment, in their order. Each table is asked and written once
+/// for all of them: what stands in a batch shares its round trips.
 pub fn record_all(tx: &mut Tx<'_>, all: &[Ended]) -> Result<Noted, Error> {
     let (scope, now) = (tx.scope(), tx.now());
-    let mut noted = Noted::default();
+    let mut batch = Batch::read(tx, all)?;
     for sent in all {
-        record(tx, sent, &mut noted)?;
+        batch.end(tx, sent)?;
+    }
+    attempts::insert_all(tx.write()?, &batch.attempts)?;
+    deliveries::set_all(tx.write()?, &scope, batch.deliveries.values())?;
+    let mut noted = batch.noted;
+    for receiver in batch.receivers.values() {
+        let seen = batch.seen.remove(&receiver.no).unwrap_or_default();
+        if !seen.is_empty() && receiver_health::note(tx, receiver.clone(), &seen)? {
+            noted.closed.push(receiver.no);
+        }
+    }
+    let ended: Vec<&Delivery> = batch.ended.iter().map(|key| &batch.deliveries[key]).collect();
+    go_on(tx, &ended)?;
+    for key in &batch.given_up {
+        tell_exhausted(tx, &batch.receivers[&key.0], &batch.deliveries[key])?;
     }
     receiver_counts::add(tx.write()?, &scope, now, &noted.counts)?;
     Ok(noted)
 }
 
-fn record(tx: &mut Tx<'_>, sent: &Ended, noted: &mut Noted) -> Result<(), Error> {
-    let (scope, key) = (tx.scope(), (sent.handover.receiver, sent.handover.place));
-    let found = match deliveries::find(tx.read()?, &scope, key)? {
-        None => crate::replays::remake(tx, key, sent.trigger)?,
-        found => found,
-    };
-    let Some(mut delivery) = found else { return Ok(()) };
-    let Some(receiver) = receivers::find(tx.read()?, &scope, key.0)? else { return Ok(()) };
-    let number = delivery.next_number();
-    let failure = sent.failure(delivery.id(), number);
-    let was_delivered = delivery.delivered_at.is_some();
-    attempts::insert(tx.write()?, key, &row(sent, number, failure.as_ref()))?;
-    // A probe that fails spends nothing of a replay either.
-    let first = if failure.is_none() { delivery.trigger } else { sent.trigger };
-    note(&mut delivery, sent, tx.now());
-    match &failure {
-        None => acknowledge(&mut delivery, tx.now()),
-        Some(_) if sent.is_spared() => lease_ends(&mut delivery),
-        Some(failure) => fail(&mut delivery, &receiver, failure, tx.now()),
+type Key = (ReceiverNo, Place);
+
+/// Attempts of one environment on their way into its tables.
+struct Batch {
+    deliveries: BTreeMap<Key, Delivery>,
+    receivers: BTreeMap<ReceiverNo, Stored>,
+    attempts: Vec<(Key, AttemptRow)>,
+    /// What the attempts of each receiver say about it, in their order.
+    seen: BTreeMap<ReceiverNo, Vec<Seen>>,
+    /// No test deliveries: something may follow from each.
+    ended: BTreeSet<Key>,
+    /// An attempt found the end of the schedule.
+    given_up: Vec<Key>,
+    noted: Noted,
+}
+
+impl Batch {
+    fn read(tx: &mut Tx<'_>, all: &[Ended]) -> Result<Batch, Error> {
+        let (scope, read) = (tx.scope(), tx.read()?);
+        let keys: BTreeSet<Key> = all.iter().map(Ended::key).collect();
+        let keys: Vec<Key> = keys.into_iter().collect();
+        let nos: BTreeSet<ReceiverNo> = keys.iter().map(|(receiver, _)| *receiver).collect();
+        let found = deliveries::find_all(read, &scope, &keys)?;
+        let receivers = receivers::find_all(read, &scope, &nos)?;
+        Ok(Batch {
+            deliveries: found.into_iter().map(|one| ((one.receiver, one.place), one)).collect(),
+            receivers: receivers.into_iter().map(|one| (one.no, one)).collect(),
+            attempts: Vec::with_capacity(all.len()),
+            seen: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            given_up: Vec::new(),
+            noted: Noted::default(),
+        })
     }
-    deliveries::set(tx.write()?, &scope, &delivery)?;
-    if !delivery.is_test() {
-        crate::replays::note_sent(tx, (&delivery, first), failure.is_none())?;
-        noted.count(sent, &delivery, was_delivered);
-        let seen = seen(sent, (&receiver, &delivery), failure.as_ref(), tx.now());
-        if receiver_health::note(tx, &receiver, &seen)? {
-            noted.closed.push(receiver.no);
+
+    fn end(&mut self, tx: &mut Tx<'_>, sent: &Ended) -> Result<(), Error> {
+        let (key, now) = (sent.key(), tx.now());
+        let Some(receiver) = self.receivers.get(&key.0) else { return Ok(()) };
+        let delivery = match self.deliveries.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(gone) => match crate::replays::remake(tx, key, sent.trigger)? {
+                Some(remade) => gone.insert(remade),
+                None => return Ok(()),
+            },
+        };
+        let number = delivery.next_number();
+        let failure = sent.failure(delivery.id(), number);
+        let was_delivered = delivery.delivered_at.is_some();
+        self.attempts.push((key, row(sent, number, failure.as_ref())));
+        // A probe that fails spends nothing of a replay either.
+        let first = if failure.is_none() { delivery.trigger } else { sent.trigger };
+        note(delivery, sent, now);
+        match &failure {
+            None => acknowledge(delivery, now),
+            Some(_) if sent.is_spared() => lease_ends(delivery),
+            Some(failure) => fail(delivery, receiver, failure, now),
         }
-        if sent.attempt.outcome == Outcome::Gone {
-            crate::receivers::switch_off(tx, &receiver, StateReason::Gone)?;
+        if delivery.is_test() {
+            return Ok(());
         }
-        go_on(tx, &receiver, &delivery)?;
+        crate::replays::note_sent(tx, (delivery, first), failure.is_none())?;
+        self.noted.count(sent, delivery, was_delivered);
+        let seen = seen(sent, (receiver, delivery), failure.as_ref(), now);
+        self.seen.entry(key.0).or_default().push(seen);
+        self.ended.insert(key);
         if failure.is_some() && delivery.state == DeliveryState::Exhausted {
-            tell_exhausted(tx, &receiver, &delivery)?;
+            self.given_up.push(key);
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Its owner learns that a delivery is given up. 410 has an event of its own, and events about
@@ -261,15 +316,18 @@ fn seen(
     }
 }
 
-/// The next of the order key starts because this one ended.
-pub fn go_on(tx: &mut Tx<'_>, receiver: &Stored, delivery: &Delivery) -> Result<(), Error> {
-    if delivery.state.is_open() || delivery.state == DeliveryState::Parked || delivery.halts {
-        return Ok(());
-    }
+/// The next of each order key starts because one before it ended.
+pub fn go_on(tx: &mut Tx<'_>, ended: &[&Delivery]) -> Result<(), Error> {
     let scope = tx.scope();
-    let key = (receiver.no, delivery.order_key.as_str());
-    if let Some(next) = deliveries::promote(tx.write()?, &scope, key)? {
+    let blocks =
+        |one: &Delivery| one.state.is_open() || one.state == DeliveryState::Parked || one.halts;
+    let ended = ended.iter().filter(|one| !blocks(one));
+    let keys = ended.clone().map(|one| (one.receiver, one.order_key.as_str())).collect();
+    for next in deliveries::promote(tx.write()?, &scope, &keys)? {
         tx.hand_over(next);
     }
-    crate::replays::go_on(tx, delivery)
+    for one in ended {
+        crate::replays::go_on(tx, one)?;
+    }
+    Ok(())
 }

@@ -13,7 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::lane::Lane;
-use super::prepare::{Prepared, Ready, prepare};
+use super::prepare::{self, Prepared, Ready};
 use super::record::{self, Ended};
 use super::tend::{Round, Tended, tend};
 use super::turns::Turns;
@@ -30,6 +30,9 @@ const IDLE_TICKS: u32 = 4;
 /// Before results that could not be written are tried again.
 const WRITE_AGAIN: Duration = Duration::from_millis(500);
 
+/// Deliveries that a node has in memory; beyond that a lane has `LANE_MAX`, and what is more waits
+/// in the database.
+const HELD_MAX: usize = 65_536;
 /// Idle lanes beyond this number are forgotten, with what they learned.
 const LANES_MAX: usize = 4_096;
 
@@ -65,6 +68,8 @@ struct Sender {
     lanes: BTreeMap<ReceiverNo, Lane>,
     /// Deliveries that are queued, on the wire or being recorded, by environment.
     busy: HashMap<EnvNo, usize>,
+    /// The same, of all environments.
+    held: usize,
     turns: Turns,
     preparing: bool,
     tending: bool,
@@ -134,6 +139,7 @@ impl Sender {
             shared,
             lanes: BTreeMap::new(),
             busy: HashMap::new(),
+            held: 0,
             turns,
             preparing: false,
             tending: false,
@@ -156,7 +162,9 @@ impl Sender {
             return;
         }
         for handover in batch {
-            if self.lanes.entry(handover.receiver).or_default().take(handover) {
+            let spare = self.held < HELD_MAX;
+            if self.lanes.entry(handover.receiver).or_default().take(handover, spare) {
+                self.held += 1;
                 *self.busy.entry(handover.place.env()).or_default() += 1;
             } else {
                 self.give_back.push(handover);
@@ -279,6 +287,7 @@ impl Sender {
         if let Some(count) = self.busy.get_mut(&handover.place.env()) {
             *count = count.saturating_sub(1);
         }
+        self.held = self.held.saturating_sub(1);
     }
 
     fn sent(&mut self, sent: Ended) {
@@ -429,10 +438,7 @@ async fn prepare_all(
     let all = picked.clone();
     let reading = shared.clone();
     let read = shared.engine.read(move |read| {
-        let one = |handover: &Handover| {
-            (*handover, prepare(&reading.engine, &reading.memory, read, *handover))
-        };
-        Ok(picked.iter().map(one).collect::<Vec<_>>())
+        Ok(prepare::prepare_all(&reading.engine, &reading.memory, read, &picked))
     });
     match read.await {
         Ok(prepared) => prepared,

@@ -95,7 +95,7 @@ async fn postpone(shared: &Shared, postponed: &[Handover]) -> Result<(), Error> 
         let work = move |tx: &mut store::Tx<'_>| {
             tx.is_routine();
             let later = tx.now().plus_ms(POSTPONED_MS);
-            Ok(deliveries::give_back(tx.write()?, &scope, handover, Some(later))?)
+            Ok(deliveries::give_back(tx.write()?, &scope, &[handover], Some(later))?)
         };
         shared.engine.change(scope, work).await?;
     }
@@ -125,9 +125,7 @@ async fn claim(
 ) -> Result<(usize, Vec<ReceiverNo>), Error> {
     let work = move |tx: &mut store::Tx<'_>| {
         tx.is_routine();
-        for handover in &plan.back {
-            deliveries::give_back(tx.write()?, &scope, *handover, None)?;
-        }
+        deliveries::give_back(tx.write()?, &scope, &plan.back, None)?;
         let (mut claimed, mut full) = (0, Vec::new());
         for (&receiver, &room) in &plan.rooms {
             let found = deliveries::claim(tx.write()?, &scope, (receiver, room), until)?;

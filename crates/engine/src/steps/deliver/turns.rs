@@ -183,7 +183,12 @@ mod tests {
             for position in 0..100 {
                 let place = EnvNo::new(1).place(position);
                 let receiver = ReceiverNo(no);
-                assert!(lane.take(Handover { receiver, place, class, fresh: false, probe: false }));
+                assert!(
+                    lane.take(
+                        Handover { receiver, place, class, fresh: false, probe: false },
+                        true
+                    )
+                );
             }
         }
         lanes
@@ -226,7 +231,7 @@ mod tests {
             if at == 0 {
                 lane.bound(Bounds { in_flight: 64, proven: true, ..Bounds::default() }, now());
             }
-            assert!(lane.take(live));
+            assert!(lane.take(live, true));
         }
         let picked = turns.pick(&mut all, now());
         assert_eq!((of(&picked, 1), of(&picked, 9)), (4, 16));
