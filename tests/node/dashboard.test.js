@@ -121,6 +121,40 @@ test("webhooks are tested, paused and sent again by hand", async () => {
   await says(/It is sent again/);
 });
 
+test("a replay is counted, started and seen to move without loading the page again", async () => {
+  await open(`/webhooks/${house.sleepy}`);
+  await says(/never|No replay yet/);
+  await page.click("text=Start one");
+  await page.fill("#from", "2020-01-01T00:00:00");
+  await page.selectOption("#only", "all");
+  await page.fill("#max_rps", "5");
+  await page.click("button.main");
+  await says(/nothing has been sent yet[\s\S]*\d+ events/i);
+  await page.click("text=Start the replay");
+  await says(/The replay has begun/);
+  await page.evaluate(() => { window.stayed = true; });
+  await page.locator("#replays button").focus();
+  const value = () => page.locator("#replays progress").evaluate((bar) => bar.value);
+  const first = await value();
+  await page.waitForFunction((seen) => document.querySelector("#replays progress").value > seen, first, { timeout: 10_000 });
+  assert.equal(await page.evaluate(() => window.stayed), true);
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Cancel");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("text=Canceled: what it had not sent stands");
+});
+
+test("a secret is rotated with an overlap, shown once, and the old one ended", async () => {
+  await open(`/webhooks/${house.sleepy}`);
+  await page.click("text=New secret");
+  await page.selectOption("#overlap", "3600");
+  await page.click("button.main");
+  await says(/shown this once[\s\S]*whsec_[\s\S]*signs until/i);
+  await page.click("text=Open the endpoint");
+  await page.click("text=End now");
+  await says(/That secret signs no more/);
+  assert.doesNotMatch(await page.content(), /whsec_/);
+});
+
 test("time moves by the clock's form, keys are made, the books are proved", async () => {
   await open("/clock");
   await page.click("text=Give it a clock of its own");

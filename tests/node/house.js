@@ -122,7 +122,25 @@ export class House {
     await this.paywallAndChats();
     await this.openPortal();
     await this.look();
+    await this.replays();
     await this.call("POST", "/v1/secrets/api/keys", { name: HOSTILE, type: "private_key", roles: ["all_reader"] });
+  }
+
+  /** An endpoint that was made late, with replays; and one whose circuit is open. */
+  async replays() {
+    const late = { url: this.receiver.url + "/good/late", types: ["*"], description: HOSTILE, signatures: ["v1", "v1a"] };
+    const from = "2020-01-01T00:00:00Z";
+    this.late = (await this.call("POST", "/v1/webhooks/endpoints", late)).id;
+    this.sleepy = (await this.call("POST", "/v1/webhooks/endpoints", { ...late, description: "Asleep" })).id;
+    const path = `/v1/webhooks/endpoints/${this.late}`;
+    const first = await this.call("POST", `${path}/replays`, { from, only: "all", types: ["customer.*"] });
+    for (let tries = 0; tries < 100; tries += 1) {
+      if ((await this.call("GET", `/v1/webhooks/replays/${first.id}`)).status === "done") break;
+      await sleep(100);
+    }
+    await this.call("POST", `${path}/rotate`, { overlap_seconds: 604800 });
+    await this.call("POST", `${path}/replays`, { from, only: "all", max_rps: 1, subjects: [`customer:${this.customers[0]}`, HOSTILE] });
+    await this.call("POST", `${path}/replays`, { from, only: "all", max_rps: 1 }).catch(() => {});
   }
 
   /** What the first customer sees in the portal: everything that there is. */
@@ -246,6 +264,9 @@ export function pages(house) {
     webhooks: "/webhooks",
     "webhook-new": "/webhooks/new",
     webhook: `/webhooks/${house.failing}`,
+    "webhook-replays": `/webhooks/${house.late}`,
+    "webhook-replay": `/webhooks/${house.late}/replay`,
+    "webhook-secret": `/webhooks/${house.late}/secret`,
     deliveries: "/webhooks/deliveries",
     delivery: `/webhooks/deliveries/${house.delivery}`,
     events: "/events",

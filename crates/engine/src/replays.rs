@@ -102,6 +102,17 @@ impl Engine {
         self.once(scope, key, work, render).await
     }
 
+    /// How many events a replay would take; `None` where counting takes longer than an answer waits.
+    pub async fn count_replay(
+        &self,
+        scope: Scope,
+        (of, id): Of,
+        selection: Selection,
+    ) -> Result<Option<u64>, Error> {
+        let seen = self.receiver(&scope, of, id)?.stored;
+        Ok(self.plan(scope, seen.no, selection).await?.matched())
+    }
+
     /// A replay before it has a number, with what matches counted as far as time allows.
     pub(crate) async fn plan(
         &self,

@@ -37,6 +37,9 @@ mod system;
 mod visit;
 mod wallet;
 mod wallet_actions;
+mod webhook_health;
+mod webhook_replays;
+mod webhook_secrets;
 mod webhooks;
 
 use crate::http::route::Routes;
@@ -66,6 +69,8 @@ pub fn routes() -> Routes {
         .merge(requests::routes())
         .merge(playground::routes())
         .merge(webhooks::routes())
+        .merge(webhook_replays::routes())
+        .merge(webhook_secrets::routes())
         .merge(deliveries::routes())
         .merge(events::routes())
         .merge(developers::routes())

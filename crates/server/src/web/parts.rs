@@ -239,6 +239,36 @@ pub fn text_field(label: &str, name: &str, (value, place): (&str, &str), help: &
     field(label, name, &input, help)
 }
 
+/// A field of a kind that browsers know, such as `number`, with attributes of that kind.
+pub struct Typed<'a> {
+    pub kind: &'a str,
+    pub value: &'a str,
+    pub min: Option<&'a str>,
+    pub max: Option<&'a str>,
+    pub step: Option<&'a str>,
+}
+
+impl<'a> Typed<'a> {
+    /// A whole number from `min` to `max`.
+    pub fn whole(value: &'a str, min: &'a str, max: &'a str) -> Typed<'a> {
+        Typed { kind: "number", value, min: Some(min), max: Some(max), step: Some("1") }
+    }
+
+    /// A time to the second, UTC as everywhere.
+    pub fn time(value: &'a str) -> Typed<'a> {
+        Typed { kind: "datetime-local", value, min: None, max: None, step: Some("1") }
+    }
+}
+
+pub fn typed_field(label: &str, name: &str, typed: &Typed<'_>, help: &str) -> Markup {
+    let described = (!help.is_empty()).then(|| format!("{name}-help"));
+    let input = html! {
+        input id=(name) name=(name) type=(typed.kind) value=(typed.value) min=[typed.min]
+            max=[typed.max] step=[typed.step] aria-describedby=[described] autocomplete="off";
+    };
+    field(label, name, &input, help)
+}
+
 /// Fields with what was typed so far: label, name, example, help.
 pub fn texts(form: &Form, rows: &[(&str, &str, &str, &str)]) -> Markup {
     html! {

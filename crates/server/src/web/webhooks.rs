@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::form::Form;
 use super::layout::Page;
 use super::visit::{Pages, Shown, Visit};
-use super::{deliveries, door, mishap, parts};
+use super::{deliveries, door, mishap, parts, webhook_health, webhook_replays, webhook_secrets};
 use crate::http::route::Routes;
 
 pub const SECTION: &str = "Webhooks";
@@ -150,41 +150,34 @@ async fn create(visit: Visit) -> Result<Shown, Error> {
     body["types"] = json!(types);
     let ask = door::ask(&visit, "POST /v1/webhooks/endpoints").body(body);
     Ok(Shown::Page(match ask.once(&form.get("once")).json().await {
-        Ok(made) => secret_page(&made),
+        Ok(made) => webhook_secrets::shown_once(&visit, &made),
         Err(error) => new_page(&visit, &form, Some(&mishap::words(&error))),
     }))
-}
-
-/// The page on which a signing secret is seen, this once.
-fn secret_page(made: &Value) -> Page {
-    let id = parts::text(&made["id"]);
-    let body = html! {
-        section.panel.narrow {
-            header { h2 { "Its signing secret, shown this once" } }
-            div.in {
-                p { "Check each delivery with it: any Standard Webhooks or Svix library does." }
-                (parts::snippet("Secret", &parts::text(&made["secret"])))
-                p { a.button.main href={ "/webhooks/" (id) } { "Open the endpoint" } }
-            }
-        }
-    };
-    Page::new("The endpoint is ready", body).of(SECTION).under("Webhooks", "/webhooks")
 }
 
 async fn show(visit: Visit) -> Result<Shown, Error> {
     let id: String = visit.path("id", "webhook endpoint")?;
     let one = door::ask(&visit, "GET /v1/webhooks/endpoints/{id}").of("id", id.as_str());
     let one = one.json().await?;
+    let stats = door::ask(&visit, "GET /v1/webhooks/endpoints/{id}/stats").of("id", id.as_str());
+    let stats = stats.json().await?;
     let list = newest(&visit, &id).await?;
+    let replays = webhook_replays::panel(&visit, &one).await?;
     let more = format!("/webhooks/deliveries?endpoint_id={id}");
     let body = html! {
         div.split {
-            section.panel #deliveries data-live {
-                header { h2 { "Latest deliveries" } a href=(more) { "All" } }
-                (deliveries::table(&list))
+            div {
+                (webhook_health::panel(&one, &stats))
+                (replays)
+                section.panel #deliveries data-live {
+                    header { h2 { "Latest deliveries" } a href=(more) { "All" } }
+                    (deliveries::table(&list))
+                }
             }
             aside {
-                (facts(&visit, &one)) @if visit.writes(Entity::Webhook) { (switches(&visit, &one)) }
+                @if visit.writes(Entity::Webhook) { (switches(&visit, &one)) }
+                (facts(&visit, &one))
+                (webhook_secrets::panel(&visit, &one))
             }
         }
     };
@@ -225,7 +218,6 @@ fn facts(visit: &Visit, one: &Value) -> Markup {
                     ("Failures in a row", html! { (word("failures_in_a_row")) }),
                     ("Last attempt", parts::json_time(&one["last_attempt_at"])),
                     ("Last success", parts::json_time(&one["last_success_at"])),
-                    ("Secret ends in", html! { code { (word("secret_suffix")) } }),
                 ]))
                 p { a href={ "/audit?entity=" (word("id")) } { "Changes in the audit log" } }
                 (parts::as_curl(visit, "GET", &path, None))
@@ -243,15 +235,26 @@ fn switches(visit: &Visit, one: &Value) -> Markup {
             header { h2 { "Do" } }
             div.in.actions {
                 (parts::button(visit, &to("test"), "Send a test", "main"))
-                @if state == "paused" { (parts::button(visit, &to("resume"), "Resume", "")) }
+                @if state == "paused" { (begin_again(visit, &to("resume"), "Resume")) }
                 @if state == "enabled" {
                     (parts::button(visit, &to("pause"), "Pause", ""))
                     (parts::button(visit, &to("disable"), "Switch off", "danger"))
                 }
-                @if state == "disabled" { (parts::button(visit, &to("enable"), "Switch on", "")) }
-                (parts::button(visit, &to("rotate"), "New secret", ""))
+                @if state == "disabled" { (begin_again(visit, &to("enable"), "Switch on")) }
                 (parts::button(visit, &to("delete"), "Delete", "danger"))
             }
+        }
+    }
+}
+
+/// What becomes of what was held back is chosen with the switch.
+fn begin_again(visit: &Visit, to: &str, label: &str) -> Markup {
+    let fates = [("send", "send what waits, in order"), ("discard", "give up what waits")];
+    html! {
+        form.again method="post" action=(to) {
+            (parts::token(visit)) (parts::once(visit))
+            (parts::select_field("And", "parked", (&fates, "send")))
+            button type="submit" { (label) }
         }
     }
 }
@@ -259,23 +262,16 @@ fn switches(visit: &Visit, one: &Value) -> Markup {
 async fn act(visit: Visit) -> Result<Shown, Error> {
     let (id, deed) =
         (visit.path::<String>("id", "webhook endpoint")?, visit.path::<String>("deed", "page")?);
+    let fate =
+        json!({ "parked": visit.form().some("parked").unwrap_or_else(|| "send".to_owned()) });
     let (route, body, said) = match deed.as_str() {
         "test" => ("POST /v1/webhooks/endpoints/{id}/test", json!({}), "A test is on its way."),
         "pause" => {
             ("POST /v1/webhooks/endpoints/{id}/pause", json!({}), "Paused: what happens now waits.")
         }
-        "resume" => (
-            "POST /v1/webhooks/endpoints/{id}/resume",
-            json!({}),
-            "It is told again, with what waited.",
-        ),
+        "resume" => ("POST /v1/webhooks/endpoints/{id}/resume", fate, "It is told again."),
         "disable" => ("POST /v1/webhooks/endpoints/{id}/disable", json!({}), "Switched off."),
-        "enable" => {
-            ("POST /v1/webhooks/endpoints/{id}/enable", json!({}), "Switched on, with what waited.")
-        }
-        "rotate" => {
-            ("POST /v1/webhooks/endpoints/{id}/rotate", json!({ "overlap_seconds": 0 }), "")
-        }
+        "enable" => ("POST /v1/webhooks/endpoints/{id}/enable", fate, "Switched on."),
         "delete" => ("DELETE /v1/webhooks/endpoints/{id}", json!({}), "The endpoint is deleted."),
         _ => return Err(Error::not_found("page")),
     };
@@ -283,7 +279,6 @@ async fn act(visit: Visit) -> Result<Shown, Error> {
     let done = ask.once(&visit.form().get("once")).json().await;
     let to = format!("/webhooks/{id}");
     Ok(match (done, deed.as_str()) {
-        (Ok(rotated), "rotate") => Shown::Page(secret_page(&rotated)),
         (Ok(_), "delete") => Shown::done("/webhooks", said),
         (Ok(_), _) => Shown::done(to, said),
         (Err(error), _) => Shown::failed(to, &error),

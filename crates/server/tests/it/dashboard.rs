@@ -8,7 +8,7 @@ use testkit::TestApp;
 
 const EMAIL: &str = "ada@example.com";
 const PASSWORD: &str = "a sentence is a good password";
-const HOSTILE: &str = "<script>window.hacked=1</script>\"'><img src=x onerror=alert(1)>";
+pub const HOSTILE: &str = "<script>window.hacked=1</script>\"'><img src=x onerror=alert(1)>";
 
 /// A browser without a screen: it keeps the session and nothing else.
 pub struct Person {
@@ -54,6 +54,26 @@ impl Person {
         Person { client: client(), base: app.base.clone(), session }
     }
 
+    /// Someone who may look at everything and change nothing.
+    pub async fn reader(app: &TestApp) -> Person {
+        let profile = store::members::Profile {
+            name: "Rita".to_owned(),
+            email: "rita@example.com".to_owned(),
+            roles: vec!["all_reader".to_owned()],
+            ..Default::default()
+        };
+        let held = vec!["super_admin".parse().unwrap()];
+        let cause = domain::scope::Cause::schedule();
+        let (_, link) = app.engine.invite(app.scope, cause, (profile, held)).await.unwrap();
+        let body = form(&[("email", "rita@example.com"), ("password", PASSWORD)]);
+        let link = format!("{}{link}", app.base);
+        let accepted = client().post(&link).body(body.clone()).send().await.unwrap();
+        assert_eq!(accepted.status(), 303);
+        let again = client().post(&link).body(body).send().await.unwrap();
+        assert_eq!(again.status(), 400, "the link lets in once");
+        Person::enter(app, "rita@example.com").await
+    }
+
     fn cookie(&self) -> String {
         format!("farebox_session={}", self.session)
     }
@@ -87,12 +107,12 @@ impl Person {
     }
 }
 
-fn text(value: &Value, name: &str) -> String {
+pub fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap().to_owned()
 }
 
 /// A customer with a wallet of so many credits; both ids.
-async fn wallet(app: &TestApp, key: &str, name: &str) -> (String, String) {
+pub async fn wallet(app: &TestApp, key: &str, name: &str) -> (String, String) {
     let body = json!({ "external_id": name, "name": name, "metadata": { "x": HOSTILE } });
     let customer = app.post("/v1/customers", key, &body).await;
     let id = text(&customer.2, "id");
@@ -270,22 +290,7 @@ async fn a_role_limits_pages_and_buttons() {
     let app = TestApp::start().await;
     let first = Person::first(&app).await;
     let (customer, wallet) = wallet(&app, &app.key, "ann").await;
-    let profile = store::members::Profile {
-        name: "Rita".to_owned(),
-        email: "rita@example.com".to_owned(),
-        roles: vec!["all_reader".to_owned()],
-        ..Default::default()
-    };
-    let held = vec!["super_admin".parse().unwrap()];
-    let cause = domain::scope::Cause::schedule();
-    let (_, link) = app.engine.invite(app.scope, cause, (profile, held)).await.unwrap();
-    let body = form(&[("email", "rita@example.com"), ("password", PASSWORD)]);
-    let link = format!("{}{link}", app.base);
-    let accepted = client().post(&link).body(body.clone()).send().await.unwrap();
-    assert_eq!(accepted.status(), 303);
-    let again = client().post(&link).body(body).send().await.unwrap();
-    assert_eq!(again.status(), 400, "the link lets in once");
-    let rita = Person::enter(&app, "rita@example.com").await;
+    let rita = Person::reader(&app).await;
     let page = rita.page(&format!("/wallets/{wallet}")).await;
     assert!(!page.contains("/do/top-up"));
     assert!(first.page(&format!("/wallets/{wallet}")).await.contains("/do/top-up"));

@@ -16,6 +16,7 @@ mod fuzz;
 mod harness;
 mod limits;
 mod operations;
+mod pages;
 mod paywalls;
 mod portal;
 mod proof;

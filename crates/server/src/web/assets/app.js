@@ -56,22 +56,39 @@
   });
 
   // Live parts: after a commit the page is read again, and what changed is put in place.
+  const place = (one) => [one.textContent, one.getAttribute("href"), one.form && one.form.getAttribute("action")].join(" ");
   const swap = (text) => {
     const fresh = new DOMParser().parseFromString(text, "text/html");
     for (const old of all("[data-live]")) {
       if (old === document.body || !old.id) continue;
       const next = fresh.getElementById(old.id);
-      if (!next || next.innerHTML === old.innerHTML || old.contains(document.activeElement)) continue;
+      if (!next) continue;
+      // What the reader opened stays open.
+      const folds = all("details", old), fresher = all("details", next);
+      if (folds.length === fresher.length) fresher.forEach((one, at) => { one.open = folds[at].open; });
+      if (next.innerHTML === old.innerHTML) continue;
+      const focused = old.contains(document.activeElement) ? document.activeElement : null;
+      if (focused && !focused.matches("a,button,summary")) continue;
       const known = new Set(all("[data-row]", old).map((row) => row.dataset.row));
       old.replaceWith(document.adoptNode(next));
       times(next);
+      if (focused) {
+        const same = all("a,button,summary", next).find((one) => place(one) === place(focused));
+        if (!same) next.tabIndex = -1;
+        (same || next).focus({ preventScroll: true });
+      }
       if (known.size) {
         for (const row of all("[data-row]", next)) if (!known.has(row.dataset.row)) row.classList.add("flash");
       }
     }
   };
   if (document.body.dataset.live === "on" && window.EventSource) {
-    let busy = false, again = false;
+    let busy = false, again = false, later = 0;
+    // Work that is under way tells no event: it is looked at each second.
+    const watch = () => {
+      clearTimeout(later);
+      if ($("[data-busy]") && !document.hidden) later = setTimeout(refresh, 1000);
+    };
     const refresh = async () => {
       if (busy) { again = true; return; }
       busy = true;
@@ -80,7 +97,7 @@
         if (answer.ok) swap(await answer.text());
       } catch { /* the next commit tries again */ }
       busy = false;
-      if (again) { again = false; setTimeout(refresh, 250); }
+      if (again) { again = false; setTimeout(refresh, 250); } else watch();
     };
     let source = null;
     const listen = () => {
@@ -94,6 +111,7 @@
     });
     window.addEventListener("pagehide", rest);
     listen();
+    watch();
   }
 
   // The palette.
