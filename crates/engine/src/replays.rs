@@ -102,7 +102,8 @@ impl Engine {
         self.once(scope, key, work, render).await
     }
 
-    /// How many events a replay would take; `None` where counting takes longer than an answer waits.
+    /// How many events a replay would take; `None` where counting takes longer than an answer
+    /// waits.
     pub async fn count_replay(
         &self,
         scope: Scope,

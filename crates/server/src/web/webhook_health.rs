@@ -43,7 +43,7 @@ pub fn panel(one: &Value, stats: &Value) -> Markup {
                     }),
                     ("On the wire", html! {
                         (number("in_flight")) " of at most " (number("in_flight_limit"))
-                        span.mute { " (" (limit(&parts::text(&stats["in_flight_limit_reason"]))) ")" }
+                        span.mute { " (" (limit(&stats["in_flight_limit_reason"])) ")" }
                     }),
                     ("Last 24 hours", html! {
                         (parts::count(number("delivered"))) " of "
@@ -143,8 +143,8 @@ fn since(value: &Value) -> Markup {
     at.map_or_else(|| html! { "then" }, parts::time)
 }
 
-fn limit(reason: &str) -> &'static str {
-    match reason {
+fn limit(reason: &Value) -> &'static str {
+    match reason.as_str().unwrap_or_default() {
         "max_in_flight" => "its own bound",
         "slow" => "it answers slowly",
         "slow_start" => "a slow start",
@@ -165,13 +165,12 @@ fn blocked(stats: &Value) -> Markup {
                 }
                 ul.bars {
                     @for one in &all {
+                        @let first = parts::text(&one["blocked_by"]);
                         li {
                             span.name { code { (parts::text(&one["order_key"])) } }
                             span {
                                 (parts::text(&one["waiting"])) " behind "
-                                a href={ "/webhooks/deliveries/" (parts::text(&one["blocked_by"])) } {
-                                    "this one"
-                                }
+                                a href={ "/webhooks/deliveries/" (first) } { "this one" }
                             }
                         }
                     }

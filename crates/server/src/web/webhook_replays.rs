@@ -72,7 +72,8 @@ fn row(visit: &Visit, one: &Value, replay: &Value) -> Markup {
                     " to " (parts::json_time(&replay["to"])) (narrowed(replay))
                 }
                 @if runs && visit.writes(Entity::Webhook) {
-                    @let to = format!("/webhooks/{}/replays/{}/cancel", parts::text(&one["id"]), word("id"));
+                    @let (endpoint, id) = (parts::text(&one["id"]), word("id"));
+                    @let to = format!("/webhooks/{endpoint}/replays/{id}/cancel");
                     (parts::button(visit, &to, "Cancel", "danger"))
                 }
             }
@@ -104,11 +105,12 @@ fn narrowed(replay: &Value) -> Markup {
             replay[name].as_array().into_iter().flatten().map(parts::text).collect();
         all.join(", ")
     };
+    let lists = [("types", "types"), ("subjects", "subjects"), ("event_ids", "events")];
     html! {
-        @for (name, shown) in [("types", "types"), ("subjects", "subjects"), ("event_ids", "events")] {
+        @for (name, shown) in lists {
             @if !replay[name].is_null() { " · " (shown) " " code { (names(name)) } }
         }
-        @if !replay["max_rps"].is_null() { " · at most " (parts::text(&replay["max_rps"])) " a second" }
+        @if let Some(rps) = replay["max_rps"].as_u64() { " · at most " (rps) " a second" }
     }
 }
 
@@ -132,13 +134,14 @@ fn progress(replay: &Value) -> Markup {
 
 fn said(replay: &Value) -> Markup {
     let count = |name: &str| parts::count(number(replay, name));
+    let end = &replay["finished_at"];
     html! {
         (count("sent"))
         @if let Some(all) = replay["matched"].as_u64() { " of " (parts::count(all)) }
         " sent: " (count("delivered")) " delivered, " (count("failed")) " failed"
         @if number(replay, "skipped") > 0 { ", " (count("skipped")) " were on their way already" }
         "."
-        @if !replay["finished_at"].is_null() { " Ended " (parts::json_time(&replay["finished_at"])) "." }
+        @if !end.is_null() { " Ended " (parts::json_time(end)) "." }
     }
 }
 
@@ -303,7 +306,8 @@ fn confirm_page(
                 (parts::facts(&[
                     ("To", html! { (parts::text(&one["url"])) }),
                     ("Which", html! {
-                        (which(&parts::text(&body["only"]))) " from " (parts::json_time(&body["from"]))
+                        (which(&parts::text(&body["only"])))
+                        " from " (parts::json_time(&body["from"]))
                         @if body["to"].is_null() { " until now" }
                         @else { " to " (parts::json_time(&body["to"])) }
                         (narrowed(body))
@@ -315,7 +319,9 @@ fn confirm_page(
                     }
                     div.actions {
                         @if count != Some(0) {
-                            button.main type="submit" name="step" value="confirm" { "Start the replay" }
+                            button.main type="submit" name="step" value="confirm" {
+                                "Start the replay"
+                            }
                         }
                         button type="submit" name="step" value="edit" { "Change it" }
                         a.button.quiet href={ "/webhooks/" (id) } { "Leave it" }
@@ -332,8 +338,8 @@ fn words(count: Option<u64>) -> &'static str {
     match count {
         Some(0) => "Nothing matches, so there is nothing to send.",
         Some(_) => {
-            "Counted now, to the last one. Each goes out with the id that it had, in order for each \
-             subject; what happens meanwhile does not wait for them."
+            "Counted now, to the last one. Each goes out with the id that it had, in order for \
+             each subject; what happens meanwhile does not wait for them."
         }
         None => {
             "Counting them takes longer than a page may wait; the replay counts on while it sends."

@@ -138,7 +138,10 @@ fn form_page(visit: &Visit, one: &Value, form: &Form, problem: Option<&str>) -> 
                     "While both sign, a receiver that knows either accepts everything: put the new "
                     "one in place within the overlap. Choose none where the old one leaked."
                 }
-                p.mute { (live) @if live == 1 { " signs" } @else { " sign" } " now; of a kind at most " (LIVE_MAX) " do." }
+                p.mute {
+                    (live) @if live == 1 { " signs" } @else { " sign" }
+                    " now; of a kind at most " (LIVE_MAX) " do."
+                }
                 form method="post" action={ "/webhooks/" (id) "/secret" } {
                     (parts::token(visit)) (parts::once(visit))
                     (parts::select_field("Kind", "kind", (KINDS, &chosen("kind", "v1"))))
@@ -188,9 +191,10 @@ async fn rotate(visit: Visit) -> Result<Shown, Error> {
 pub fn shown_once(visit: &Visit, made: &Value) -> Page {
     let (id, secret) = (parts::text(&made["id"]), parts::text(&made["secret"]));
     let shares = !secret.is_empty();
+    let title = if shares { "Its signing secret, shown this once" } else { "Its new key pair" };
     let body = html! {
         section.panel.narrow {
-            header { h2 { @if shares { "Its signing secret, shown this once" } @else { "Its new key pair" } } }
+            header { h2 { (title) } }
             div.in {
                 p { "Check each delivery with it: any Standard Webhooks or Svix library does." }
                 @if shares { (parts::snippet("Secret", &secret)) }

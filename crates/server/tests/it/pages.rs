@@ -1,5 +1,5 @@
-//! What the dashboard's pages let people do, a file a section: who may, that what is refused changes
-//! nothing, and that what others wrote stays text.
+//! What the dashboard's pages let people do, a file a section: who may, that what is refused
+//! changes nothing, and that what others wrote stays text.
 
 mod webhooks;
 
