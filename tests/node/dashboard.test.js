@@ -155,6 +155,21 @@ test("a secret is rotated with an overlap, shown once, and the old one ended", a
   assert.doesNotMatch(await page.content(), /whsec_/);
 });
 
+test("a request is found by its id, and the list narrowed to what was refused", async () => {
+  await open("/developers");
+  await page.click("text=Requests");
+  await says(/begins anew when the process starts/);
+  await page.fill("#id", house.refused);
+  await page.keyboard.press("Enter");
+  await page.waitForURL(new RegExp(house.refused));
+  await says(/not_found[\s\S]*until the answer began/);
+  await page.click("text=Other requests of this key");
+  await page.selectOption("#status", "4");
+  await page.click("text=Filter");
+  await page.waitForURL(/status=4/);
+  await says(/404/);
+});
+
 test("time moves by the clock's form, keys are made, the books are proved", async () => {
   await open("/clock");
   await page.click("text=Give it a clock of its own");

@@ -123,7 +123,15 @@ export class House {
     await this.openPortal();
     await this.look();
     await this.replays();
+    await this.refuse();
     await this.call("POST", "/v1/secrets/api/keys", { name: HOSTILE, type: "private_key", roles: ["all_reader"] });
+  }
+
+  /** A call with a hostile path that is refused: its request id. */
+  async refuse() {
+    const path = `/v1/customers/${encodeURIComponent(HOSTILE)}`;
+    const answer = await fetch(this.farebox.url + path, { headers: { "x-api-key": this.farebox.key } });
+    this.refused = answer.headers.get("x-request-id");
   }
 
   /** An endpoint that was made late, with replays; and one whose circuit is open. */
@@ -275,6 +283,10 @@ export function pages(house) {
     entry: `/wallets/${house.hostileWallet}/entries/${house.entry}`,
     developers: "/developers",
     "key-new": "/developers/new",
+    "request-log": "/developers/requests",
+    "request-log-refused": `/developers/requests?status=4&path=${encodeURIComponent("/v1")}`,
+    "request-log-lost": `/developers/requests?id=${encodeURIComponent(HOSTILE)}`,
+    "request-logged": `/developers/requests/${house.refused}`,
     clock: "/clock",
     audit: "/audit",
     "audit-row": `/audit/${house.auditRow}`,

@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::ports::provider_client::ProviderClient;
 use crate::ports::webhook_client::GuardedClient;
 use crate::proxy::UnderWay;
+use crate::request_log::RequestLog;
 use crate::tasks::Tasks;
 
 /// Cloning it shares everything.
@@ -39,6 +40,8 @@ pub struct Parts {
     /// What outlives its request.
     pub tasks: Tasks,
     pub streams: Streams,
+    /// The newest requests, for whoever looks.
+    pub requests: RequestLog,
     pub(crate) counted: Counted,
     deliverer: Arc<Mutex<Option<Deliverer>>>,
     /// Balancers are told to look elsewhere.
@@ -70,6 +73,7 @@ impl App {
             under_way: UnderWay::default(),
             tasks: Tasks::default(),
             streams: Streams::default(),
+            requests: RequestLog::default(),
             deliverer: Arc::default(),
             leaving: Arc::default(),
             stop: watch::Sender::new(false),

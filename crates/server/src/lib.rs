@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod node;
 pub mod ports;
 pub mod proxy;
+pub mod request_log;
 pub mod tasks;
 mod unready;
 pub mod web;

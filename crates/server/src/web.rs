@@ -30,6 +30,7 @@ mod paywall;
 mod paywalls;
 mod playground;
 pub mod portal;
+mod request_log;
 mod requests;
 mod settings;
 mod sign_in;
@@ -74,6 +75,7 @@ pub fn routes() -> Routes {
         .merge(deliveries::routes())
         .merge(events::routes())
         .merge(developers::routes())
+        .merge(request_log::routes())
         .merge(clock::routes())
         .merge(audit::routes())
         .merge(settings::routes())

@@ -25,6 +25,7 @@ use super::call::{Call, Caller};
 use super::errors;
 use super::spec::Doc;
 use crate::app::App;
+use crate::request_log::{Asked, Ended};
 
 /// Largest body outside the proxy.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
@@ -211,10 +212,12 @@ pub(super) async fn serve(
     let surface = surface(&route, request.headers());
     let admitted = admit(&app, route.access, request.headers());
     let key = admitted.as_ref().map_or_else(|_| String::new(), Caller::key_mask);
+    let asked = asked(&app, (&route, &request), &admitted);
     let outcome = match admitted {
         Ok(caller) => handle(&app, &route, (name, id, caller), (path, request)).await,
         Err(error) => Err(error),
     };
+    let code = outcome.as_ref().err().map(errors::code);
     let answer = outcome.unwrap_or_else(|error| {
         app.metrics.refusal(errors::code(&error));
         errors::answer(&error, surface, id)
@@ -222,8 +225,30 @@ pub(super) async fn serve(
     let response = stamped(answer.into_response(), id);
     let status = response.status();
     app.metrics.request(&started, (surface, name), status);
-    log_request((name, surface), (id, status.as_u16()), started.elapsed(), &key);
+    let (status, took) = (status.as_u16(), started.elapsed());
+    if let Some(asked) = asked {
+        app.requests.note(id, asked, &Ended { route: name, status, took, code });
+    }
+    log_request((name, surface), (id, status), took, &key);
     response
+}
+
+/// Who asks for what, as the log of requests keeps it. A key that is good but may not do this is
+/// looked up again: that is seldom, and its owner wants to find it.
+fn asked(
+    app: &App,
+    (route, request): (&Route, &Request),
+    admitted: &Result<Caller, Error>,
+) -> Option<Asked> {
+    let path = request.uri().path();
+    match admitted {
+        Ok(caller) => Asked::of(caller, route.path, path),
+        Err(Error::Fault(fault)) if fault.class == Class::Forbidden => {
+            let key = app.engine.authenticate(text(request.headers(), &X_API_KEY)?).ok()?;
+            Some(Asked::of_key(key, path))
+        }
+        Err(_) => None,
+    }
 }
 
 /// One line a request; at debug, where it is a probe, or a paywall's user whose call went well: the

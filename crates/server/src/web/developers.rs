@@ -11,7 +11,7 @@ use super::visit::{Pages, Shown, Visit};
 use super::{door, mishap, parts};
 use crate::http::route::Routes;
 
-const SECTION: &str = "Developers";
+pub const SECTION: &str = "Developers";
 const PAGE: &str = "50";
 
 pub fn routes() -> Routes {
@@ -22,6 +22,18 @@ pub fn routes() -> Routes {
         .post("/developers/new", Some(writes), create)
         .post("/developers/keys/{key}/{deed}", Some(writes), act)
         .into_routes()
+}
+
+fn tabs(here: &str) -> Markup {
+    let all = [("API keys", "/developers"), ("Requests", "/developers/requests")];
+    let all: Vec<(&str, String, bool)> =
+        all.iter().map(|(name, to)| (*name, (*to).to_owned(), *name == here)).collect();
+    parts::tabs("Developers", &all)
+}
+
+/// A page with the tabs of this part.
+pub fn page(here: &str, body: &Markup) -> Page {
+    Page::new("Developers", html! { (tabs(here)) (body) }).of(SECTION)
 }
 
 async fn show(visit: Visit) -> Result<Shown, Error> {
@@ -56,7 +68,7 @@ async fn show(visit: Visit) -> Result<Shown, Error> {
         }
         (begin(&visit))
     };
-    let page = Page::new("Developers", body).of(SECTION);
+    let page = page("API keys", &body);
     let new = html! { a.button.main href="/developers/new" { "Create an API key" } };
     Ok(Shown::Page(if visit.writes(Entity::Secret) { page.actions(new) } else { page }))
 }
@@ -118,7 +130,9 @@ fn begin(visit: &Visit) -> Markup {
                     p {
                         "Every answer carries "
                         code { "x-request-id" }
-                        "; entries, events and requests are found by it."
+                        "; "
+                        a href="/developers/requests" { "the newest requests" }
+                        " are found by it."
                     }
                 }
             }

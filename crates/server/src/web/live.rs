@@ -112,6 +112,7 @@ pub fn place_of(id: &str) -> Option<String> {
         "we" => "webhooks",
         "dlv" => "webhooks/deliveries",
         "evt" => "events",
+        "req" => "developers/requests",
         _ => return None,
     };
     (plain && rest.len() > 20).then(|| format!("/{folder}/{id}"))

@@ -56,10 +56,14 @@ impl Person {
 
     /// Someone who may look at everything and change nothing.
     pub async fn reader(app: &TestApp) -> Person {
+        Person::with_role(app, "all_reader").await
+    }
+
+    pub async fn with_role(app: &TestApp, role: &str) -> Person {
         let profile = store::members::Profile {
             name: "Rita".to_owned(),
             email: "rita@example.com".to_owned(),
-            roles: vec!["all_reader".to_owned()],
+            roles: vec![role.to_owned()],
             ..Default::default()
         };
         let held = vec!["super_admin".parse().unwrap()];

@@ -1,8 +1,10 @@
 //! What the dashboard's pages let people do, a file a section: who may, that what is refused
 //! changes nothing, and that what others wrote stays text.
 
+mod requests;
 mod webhooks;
 
+use domain::percent;
 use serde_json::{Value, json};
 use testkit::TestApp;
 
