@@ -136,8 +136,9 @@ impl Record {
 
     /// When it came.
     pub fn at(&self) -> Timestamp {
-        let [a, b, c, d, e, f, ..] = self.id.0.to_bytes();
-        Timestamp::from_millis(i64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+        // The first 48 bits of the id.
+        let ms = u128::from_be_bytes(self.id.0.to_bytes()) >> 80;
+        Timestamp::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
     }
 }
 

@@ -199,7 +199,7 @@ mod tests {
             ),
             (
                 json!({ "state": "enabled", "circuit": "open", "next_probe_at": at }),
-                "3 deliveries are waiting",
+                "deliveries are waiting",
             ),
             (json!({ "state": "paused" }), "Resume sends"),
             (json!({ "state": "disabled", "state_reason": "gone" }), "410 Gone"),
