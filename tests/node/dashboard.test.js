@@ -170,6 +170,22 @@ test("a request is found by its id, and the list narrowed to what was refused", 
   await says(/404/);
 });
 
+test("a setting is changed by its fields, refused beside the field, and set back", async () => {
+  await open("/settings");
+  await page.click("text=Expiry of credits");
+  await page.fill("#notice_days", "14, 14");
+  await page.click("button.main");
+  await says(/Nothing was saved[\s\S]*Stands there twice/);
+  assert.equal(await page.locator("#notice_days").getAttribute("aria-invalid"), "true");
+  await page.fill("#notice_days", "14, 3");
+  await page.click("button.main");
+  await says(/Saved: it holds from now on/);
+  assert.equal(await page.inputValue("#notice_days"), "14, 3");
+  await page.click("text=Back to the default");
+  await says(/The default holds again/);
+  assert.equal(await page.inputValue("#notice_days"), "7, 1");
+});
+
 test("time moves by the clock's form, keys are made, the books are proved", async () => {
   await open("/clock");
   await page.click("text=Give it a clock of its own");

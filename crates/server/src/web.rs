@@ -32,6 +32,8 @@ mod playground;
 pub mod portal;
 mod request_log;
 mod requests;
+mod setting_fields;
+mod setting_forms;
 mod settings;
 mod sign_in;
 mod system;
@@ -79,6 +81,7 @@ pub fn routes() -> Routes {
         .merge(clock::routes())
         .merge(audit::routes())
         .merge(settings::routes())
+        .merge(setting_forms::routes())
         .merge(system::routes())
 }
 

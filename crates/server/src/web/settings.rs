@@ -10,13 +10,13 @@ use store::members::Profile;
 use super::form::Form;
 use super::layout::Page;
 use super::visit::{Pages, Shown, Visit};
-use super::{door, parts};
+use super::{door, parts, setting_forms};
 use crate::http::route::Routes;
 
 const SECTION: &str = "Settings";
 
 pub fn routes() -> Routes {
-    let (reads, writes) = (Needs::read(Entity::Setting), Needs::write(Entity::Setting));
+    let reads = Needs::read(Entity::Setting);
     let people = Needs::write(Entity::User);
     let environments = Needs::write(Entity::Environment);
     Pages::default()
@@ -24,7 +24,6 @@ pub fn routes() -> Routes {
         .post("/settings/tenant", Some(Needs::write(Entity::Tenant)), rename)
         .post("/settings/environments", Some(environments), add_environment)
         .post("/settings/people", Some(people), invite)
-        .post("/settings/values/{name}", Some(writes), set)
         .into_routes()
 }
 
@@ -36,23 +35,10 @@ async fn show(visit: Visit) -> Result<Shown, Error> {
     } else {
         Value::Null
     };
-    let mut values = Vec::new();
-    for setting in domain::setting::Setting::ALL {
-        let found =
-            door::ask(&visit, "GET /v1/settings/{key}").of("key", setting.name()).json().await;
-        if let Ok(found) = found {
-            values.push((setting.name(), found["value"].clone()));
-        }
-    }
     let body = html! {
         div.grid { (tenant_panel(&visit, &tenant)) (environments_panel(&visit)) }
         (people_panel(&visit, &people))
-        section.panel {
-            header { h2 { "Values of this environment" } }
-            div.in {
-                @for (name, value) in &values { (value_form(&visit, name, value)) }
-            }
-        }
+        (setting_forms::panel(&visit).await)
     };
     Ok(Shown::Page(Page::new("Settings", body).of(SECTION)))
 }
@@ -197,37 +183,4 @@ async fn invite(visit: Visit) -> Result<Shown, Error> {
         }
     };
     Ok(Shown::Page(Page::new("Invited", body).of(SECTION).under("Settings", "/settings")))
-}
-
-fn value_form(visit: &Visit, name: &str, value: &Value) -> Markup {
-    let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    html! {
-        details {
-            summary { (name.replace('_', " ")) }
-            form method="post" action={ "/settings/values/" (name) } {
-                (parts::token(visit))
-                div.field {
-                    label for=(name) { "As JSON, read whole" }
-                    textarea id=(name) name="json" rows="8" spellcheck="false" { (text) }
-                }
-                @if visit.writes(Entity::Setting) { button type="submit" { "Save" } }
-            }
-        }
-    }
-}
-
-async fn set(visit: Visit) -> Result<Shown, Error> {
-    let name: String = visit.path("name", "setting")?;
-    let value: Result<Value, _> = serde_json::from_str(&visit.form().raw("json"));
-    let saved = match value {
-        Ok(value) => {
-            let ask = door::ask(&visit, "PUT /v1/settings/{key}").of("key", name.as_str());
-            ask.body(json!({ "value": value })).json().await
-        }
-        Err(error) => Err(Error::invalid("value", format!("that is no JSON: {error}"))),
-    };
-    Ok(match saved {
-        Ok(_) => Shown::done("/settings", "Saved: it holds from now on."),
-        Err(error) => Shown::failed("/settings", &error),
-    })
 }

@@ -2,6 +2,7 @@
 //! changes nothing, and that what others wrote stays text.
 
 mod requests;
+mod settings;
 mod webhooks;
 
 use domain::percent;
