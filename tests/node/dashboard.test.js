@@ -91,6 +91,19 @@ test("alerts, freezing and terminating each show what comes of them first", asyn
   await says(/closed/);
 });
 
+test("an automatic top-up shows what it does at once, and is set with a reason", async () => {
+  await open(`/wallets/${house.wallet}`);
+  await page.click("text=Automatic");
+  await page.fill("#threshold", "500");
+  await page.fill("#amount", "1000");
+  await page.fill("#cooldown", "2");
+  await page.fill("#reason", "agreed by mail");
+  await page.click("button.main");
+  await says(/nothing has happened yet[\s\S]*Automatic top-up: off[\s\S]*1,000 at 500 or below/i);
+  await page.click("button.main");
+  await says(/Automatic top-up: done[\s\S]*not again for 2 hours/);
+});
+
 test("the wizard makes a paywall, and the playground chats through one", async () => {
   await open("/paywalls/new");
   await page.fill("#name", "From the wizard");

@@ -257,6 +257,7 @@ export function pages(house) {
     "wallet-top-up": `/wallets/${house.wallet}/do/top-up`,
     "wallet-debit": `/wallets/${house.wallet}/do/debit`,
     "wallet-alerts": `/wallets/${house.wallet}/do/alerts`,
+    "wallet-auto-topup": `/wallets/${house.wallet}/do/auto-topup`,
     "wallet-terminate": `/wallets/${house.wallet}/do/terminate`,
     paywalls: "/paywalls",
     "paywall-new": "/paywalls/new",

@@ -40,6 +40,7 @@ mod system;
 mod visit;
 mod wallet;
 mod wallet_actions;
+mod wallet_topups;
 mod webhook_health;
 mod webhook_replays;
 mod webhook_secrets;

@@ -268,7 +268,7 @@ fn slab(number: usize, row: &Value, wrong: Option<&Wrong>) -> Markup {
         div.row {
             (amount("threshold", "From a purchase of", Kind::Amount, &row["threshold"]))
             (amount("bonus.value", "It brings", Kind::Amount, &bonus["value"]))
-            (select("bonus.type", "Of it", BONUS_KINDS, &bonus["type"]))
+            (select("bonus.type", "In", BONUS_KINDS, &bonus["type"]))
         }
         div.row {
             (amount("expiration_duration", "Lasting (empty: for ever)", Kind::Whole("1", "10000"),

@@ -18,7 +18,7 @@ use super::chart::{self, Curve};
 use super::layout::Page;
 use super::ledger::{self, Line};
 use super::visit::{Pages, Shown, Visit};
-use super::{lots, parts};
+use super::{lots, parts, wallet_topups};
 use crate::http::route::Routes;
 use crate::http::wallet_views::{self as views, Extras};
 
@@ -153,6 +153,7 @@ fn actions(visit: &Visit, found: &Found) -> Markup {
             a.button.main href=(to("top-up")) { "Top up" }
             a.button href=(to("debit")) { "Debit" }
             a.button href=(to("alerts")) { "Alerts" }
+            a.button href=(to("auto-topup")) { "Automatic" }
             @if wallet.status.name() == "frozen" { a.button href=(to("unfreeze")) { "Unfreeze" } }
             @else { a.button href=(to("freeze")) { "Freeze" } }
             a.button.danger href=(to("terminate")) { "Terminate" }
@@ -383,9 +384,7 @@ fn more(visit: &Visit, found: &Found) -> Markup {
                             ("Opened", parts::time(wallet.created_at)),
                             (
                                 "Automatic top-up",
-                                html! {
-                                    @ if wallet.auto_topup.is_some() { "set" } @ else { "off" }
-                                },
+                                wallet_topups::words(wallet.auto_topup.as_ref()),
                             ),
                         ],
                     )

@@ -8,6 +8,7 @@ use domain::id::WalletId;
 use domain::ledger::entry::KeyUse;
 use domain::role::{Entity, Needs};
 use domain::scope::Cause;
+use domain::wallet::AutoTopup;
 use engine::wallets::shown::{self, Shown as Standing, in_command};
 use engine::wallets::{change, close, debit as debits, topup};
 use engine::{Class, Error, Fault, audit};
@@ -19,7 +20,7 @@ use super::form::Form;
 use super::layout::Page;
 use super::visit::{Pages, Shown, Visit};
 use super::wallet::number;
-use super::{mishap, parts};
+use super::{mishap, parts, wallet_topups};
 use crate::http::answer::reply;
 use crate::http::fields::Fields;
 use crate::http::route::Routes;
@@ -41,15 +42,17 @@ enum Deed {
     TopUp,
     Debit,
     Alerts,
+    AutoTopup,
     Freeze,
     Unfreeze,
     Terminate,
 }
 
-const DEEDS: [(Deed, &str, &str, &str); 6] = [
+const DEEDS: [(Deed, &str, &str, &str); 7] = [
     (Deed::TopUp, "top-up", "Top up", "wallet.topped_up"),
     (Deed::Debit, "debit", "Debit", "wallet.debited"),
     (Deed::Alerts, "alerts", "Edit alerts", "wallet.alerts_edited"),
+    (Deed::AutoTopup, "auto-topup", "Automatic top-up", "wallet.auto_topup_edited"),
     (Deed::Freeze, "freeze", "Freeze", "wallet.frozen"),
     (Deed::Unfreeze, "unfreeze", "Unfreeze", "wallet.unfrozen"),
     (Deed::Terminate, "terminate", "Terminate", "wallet.terminated_by_hand"),
@@ -70,7 +73,7 @@ impl Deed {
     /// The same as a call of the API.
     fn call(self, id: WalletId) -> (&'static str, String) {
         match self {
-            Deed::Alerts => ("PUT", format!("/v1/wallets/{id}")),
+            Deed::Alerts | Deed::AutoTopup => ("PUT", format!("/v1/wallets/{id}")),
             other => ("POST", format!("/v1/wallets/{id}/{}", other.row().0)),
         }
     }
@@ -102,6 +105,7 @@ fn body(deed: Deed, form: &Form) -> Value {
             "description": reason,
         }),
         Deed::Alerts => json!({ "alert_settings": alert_settings(form) }),
+        Deed::AutoTopup => wallet_topups::body(form),
         Deed::Freeze | Deed::Unfreeze | Deed::Terminate => json!({}),
     }
 }
@@ -159,7 +163,9 @@ impl Plan {
                 debits::debit(tx, cause, &ask)?;
                 shown_now(tx, id)
             }
-            Deed::Alerts => change::update(tx, cause, id, &bodies::wallet_patch(&mut fields)?),
+            Deed::Alerts | Deed::AutoTopup => {
+                change::update(tx, cause, id, &bodies::wallet_patch(&mut fields)?)
+            }
             Deed::Freeze => change::freeze(tx, cause, id),
             Deed::Unfreeze => change::unfreeze(tx, cause, id),
             Deed::Terminate => close::terminate(tx, cause, id),
@@ -170,13 +176,22 @@ impl Plan {
     fn commit(&self, tx: &mut Tx<'_>) -> Result<Standing, Error> {
         let before = shown_now(tx, self.wallet)?;
         let after = self.run(tx)?;
-        let mut told = figures(&after);
+        let mut told = self.figures(&after);
         told["reason"] = json!(self.reason);
         told["asked"] = self.body.clone();
         let entity = ("wallet", self.wallet.to_string());
-        let states = (Some(figures(&before)), Some(told));
+        let states = (Some(self.figures(&before)), Some(told));
         audit::record(tx, &self.cause, self.deed.row().2, entity, states)?;
         Ok(after)
+    }
+
+    /// What stands, with what this deed is about.
+    fn figures(&self, shown: &Standing) -> Value {
+        let mut figures = figures(shown);
+        if self.deed == Deed::AutoTopup {
+            figures["auto_topup"] = json!(shown.wallet.auto_topup);
+        }
+        figures
     }
 
     /// What would come of it; nothing is kept, because the command ends as a refusal.
@@ -185,7 +200,7 @@ impl Plan {
         let after = self.run(tx)?;
         let events: Vec<&str> = tx.told().map(|event| event.kind.name()).collect();
         let effect = json!({
-            "before": figures(&before), "after": figures(&after), "events": events,
+            "before": self.figures(&before), "after": self.figures(&after), "events": events,
             "currency": after.wallet.currency.as_str(),
         });
         Err(Fault::new(Class::Conflict, PREVIEW, "a preview").with(effect).into())
@@ -283,6 +298,7 @@ fn inputs(deed: Deed, standing: &Standing, form: &Form) -> Markup {
             parts::text_field("Credits", "credits", value, help)
         }
         Deed::Alerts => alert_inputs(standing),
+        Deed::AutoTopup => wallet_topups::inputs(standing, form),
         Deed::Freeze => words(
             "A frozen wallet takes credits and spends none. Charges and requests are refused \
              until it is unfrozen.",
@@ -359,6 +375,8 @@ async fn act(visit: Visit) -> Result<Shown, Error> {
     let standing = current(&visit)?;
     let refuse = |error: &Error| {
         let problem = mishap::words(error);
+        let inside = problem.strip_prefix("Auto_topup.").map(mishap::sentence);
+        let problem = inside.unwrap_or(problem);
         Shown::Page(form_page(&visit, deed, (&standing, &form), Some(&problem)))
     };
     let plan = match Plan::of(&visit, deed, &form) {
@@ -458,6 +476,10 @@ fn effect_view(effect: &Value) -> Markup {
                     (parts::badge(&parts::text(&of["status"])))
                     " alert "
                     (parts::badge(&parts::text(&of["alert"])))
+                }
+                @if let Some(plan) = of.get("auto_topup") {
+                    @let plan: Option<AutoTopup> = serde_json::from_value(plan.clone()).ok();
+                    div.help { "Automatic top-up: " (wallet_topups::words(plan.as_ref())) }
                 }
             }
         }

@@ -3,6 +3,7 @@
 
 mod requests;
 mod settings;
+mod wallets;
 mod webhooks;
 
 use domain::percent;
