@@ -114,7 +114,7 @@ export class House {
       const made = await this.call("POST", "/v1/customers", {
         name, external_id: index === NAMES.length ? HOSTILE : `user_${index + 1}`,
         email: `${name.split(" ")[0].replace(/\W/g, "").toLowerCase() || "x"}@example.com`,
-        metadata: { plan: "team", note: HOSTILE },
+        metadata: { plan: "team", note: HOSTILE }, timezone: index === 0 ? "Asia/Kolkata" : "UTC",
       });
       this.customers.push(made.id);
     }

@@ -56,6 +56,14 @@ impl Timestamp {
         later.map_or(self, |later| Timestamp(later.timestamp().as_millisecond()))
     }
 
+    /// The clock on a wall of a zone, such as `2026-11-22 11:33:05`; of UTC where there is no such
+    /// zone.
+    pub fn on_wall(self, zone: &str) -> String {
+        let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
+        let instant = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
+        instant.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
     /// Reads RFC 3339 with any offset; finer parts than milliseconds are cut off.
     pub fn parse(text: &str) -> Result<Timestamp, TimeError> {
         let instant: jiff::Timestamp = text.parse().map_err(|_| TimeError::Malformed)?;
@@ -141,6 +149,20 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wall_shows_the_time_of_its_zone_in_summer_and_in_winter() {
+        let table = [
+            ("2026-11-22T10:33:05Z", "Europe/Berlin", "2026-11-22 11:33:05"),
+            ("2026-07-22T22:33:05Z", "Europe/Berlin", "2026-07-23 00:33:05"),
+            ("2026-11-22T10:33:05Z", "Asia/Kolkata", "2026-11-22 16:03:05"),
+            ("2026-11-22T10:33:05Z", "UTC", "2026-11-22 10:33:05"),
+            ("2026-11-22T10:33:05Z", "Nowhere/Land", "2026-11-22 10:33:05"),
+        ];
+        for (at, zone, shown) in table {
+            assert_eq!(Timestamp::parse(at).unwrap().on_wall(zone), shown, "{zone}");
+        }
+    }
 
     #[test]
     fn distances_are_sums_of_whole_units() {

@@ -13,6 +13,7 @@ mod topup;
 mod transactions;
 mod visit;
 mod webhooks;
+mod zone;
 
 use crate::http::route::Routes;
 

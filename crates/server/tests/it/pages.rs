@@ -1,6 +1,7 @@
 //! What the dashboard's pages let people do, a file a section: who may, that what is refused
 //! changes nothing, and that what others wrote stays text.
 
+mod portal;
 mod requests;
 mod settings;
 mod wallets;

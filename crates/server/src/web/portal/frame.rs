@@ -8,8 +8,9 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::super::cookies::{self, Note};
 use super::super::customers::name_of;
-use super::super::{assets, layout, mishap, parts};
+use super::super::{assets, layout, mishap};
 use super::visit::Visit;
+use super::zone::Zone;
 use crate::http::answer::Answer;
 
 /// Nothing from elsewhere, nothing inline, and nothing runs at all.
@@ -49,6 +50,7 @@ pub struct Frame {
     is_live: bool,
     now: String,
     ends: String,
+    zone: String,
     leave: Markup,
     tabs: Vec<(&'static str, &'static str)>,
     note: Option<Note>,
@@ -56,13 +58,14 @@ pub struct Frame {
 
 impl Frame {
     pub fn of(visit: &Visit) -> Frame {
-        let scope = visit.visitor.scope();
+        let (scope, zone) = (visit.visitor.scope(), Zone::of(visit));
         Frame {
             brand: visit.brand.clone(),
             customer: name_of(&visit.visitor.customer).to_owned(),
             is_live: scope.live,
-            now: parts::plain_time(visit.app.engine.now(&scope)),
-            ends: parts::plain_time(visit.visitor.session.expires_at),
+            now: zone.plain(visit.app.engine.now(&scope)),
+            ends: zone.plain(visit.visitor.session.expires_at),
+            zone: zone.name().to_owned(),
             leave: html! {
                 form method="post" action="/portal/leave" {
                     (visit.proof())
@@ -105,7 +108,10 @@ impl Frame {
                 (page.body)
             }
             footer.portal-end {
-                p { "As of " (self.now) " UTC. This page can be used until " (self.ends) " UTC." }
+                p {
+                    "As of " (self.now) " " (self.zone) ". This page can be used until "
+                    (self.ends) " " (self.zone) "."
+                }
             }
         };
         document(&format!("{} · {}", page.title, self.brand), "portal", &body)

@@ -2,6 +2,7 @@
 
 use domain::amount::{Amount, Rate};
 use domain::ledger::Account;
+use domain::time::Timestamp;
 use engine::Error;
 use engine::wallets::shown;
 use maud::{Markup, html};
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use super::super::parts;
 use super::visit::Visit;
+use super::zone::Zone;
 
 /// The customer's wallets as they stand now, the oldest first.
 pub async fn wallets(visit: &Visit) -> Result<Vec<Account>, Error> {
@@ -53,13 +55,14 @@ fn name(row: &Value) -> &'static str {
 }
 
 /// Rows of transactions of the API; the wallet is named where there are several.
-pub fn table(items: &[Value], wallets: &[Account]) -> Markup {
+pub fn table(items: &[Value], wallets: &[Account], zone: &Zone) -> Markup {
+    let time = zone.head("Time");
     let is_many = wallets.len() > 1;
     let mut heads = vec![
         ("What", ""),
         ("Amount", "r"),
         ("Balance after", "r wide"),
-        ("Time (UTC)", "tight wide"),
+        (time.as_str(), "tight wide"),
     ];
     if is_many {
         heads.push(("Wallet", ""));
@@ -69,7 +72,7 @@ pub fn table(items: &[Value], wallets: &[Account]) -> Markup {
         .filter_map(|row| {
             let id = row["wallet_id"].as_str().unwrap_or_default();
             let wallet = wallets.iter().find(|one| one.wallet.id.to_string() == id)?;
-            let mut cells = cells(row, wallet);
+            let mut cells = cells(row, wallet, zone);
             if is_many {
                 cells.push(parts::words(&wallet.wallet.name));
             }
@@ -79,7 +82,7 @@ pub fn table(items: &[Value], wallets: &[Account]) -> Markup {
     parts::table("Transactions", &heads, &rows)
 }
 
-fn cells(row: &Value, wallet: &Account) -> Vec<Markup> {
+fn cells(row: &Value, wallet: &Account, zone: &Zone) -> Vec<Markup> {
     let (sign, class) = match row["type"].as_str() {
         Some("credit") => ("+", "good-text"),
         Some("debit") => ("−", ""),
@@ -87,23 +90,24 @@ fn cells(row: &Value, wallet: &Account) -> Vec<Markup> {
     };
     let amount = credits(parts::amount(&row["credit_amount"]), wallet);
     vec![
-        what(row),
+        what(row, zone),
         html! { span class={ "num " (class) } { (sign) (amount) } },
         credits(parts::amount(&row["credit_balance_after"]), wallet),
-        parts::json_time(&row["created_at"]),
+        zone.json(&row["created_at"]),
     ]
 }
 
-fn what(row: &Value) -> Markup {
+fn what(row: &Value, zone: &Zone) -> Markup {
     let about = row["description"].as_str().unwrap_or_default();
-    let ends = row["expiry_date"].as_str().and_then(|text| text.get(..10));
+    let ends = row["expiry_date"].as_str().and_then(|text| Timestamp::parse(text).ok());
+    let ends = ends.map(|at| zone.day(at));
     html! {
         span.wrap {
             (name(row))
             @if row["transaction_status"] == "failed" { " " (parts::badge("failed")) }
             @if !about.is_empty() { div.faint { (about) } }
             @if let Some(day) = ends { div.faint { "to be used before " span.num { (day) } } }
-            div.small-only.faint { (parts::json_time(&row["created_at"])) }
+            div.small-only.faint { (zone.json(&row["created_at"])) }
         }
     }
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::super::parts;
 use super::frame::Page;
 use super::visit::{Pages, Shown, Visit};
+use super::zone::Zone;
 use super::{money, topup};
 use crate::http::route::Routes;
 
@@ -74,7 +75,9 @@ fn wallet(visit: &Visit, account: &Account, now: Timestamp) -> Markup {
                     p.mute { "Nothing can be spent from it at the moment." }
                 }
                 (used(account))
-                @if let Some(lot) = first_to_end(account, now) { (ending(lot, account)) }
+                @if let Some(lot) = first_to_end(account, now) {
+                    (ending(lot, account, &Zone::of(visit)))
+                }
                 (topup::button(visit, account))
             }
         }
@@ -109,12 +112,12 @@ fn first_to_end(account: &Account, now: Timestamp) -> Option<&Lot> {
     ending.min_by_key(|lot| lot.expires_at)
 }
 
-fn ending(lot: &Lot, account: &Account) -> Markup {
-    let at = lot.expires_at.map(parts::plain_time).unwrap_or_default();
+fn ending(lot: &Lot, account: &Account, zone: &Zone) -> Markup {
+    let at = lot.expires_at.map(|at| zone.plain(at)).unwrap_or_default();
     html! {
         p.mute {
             (money::credits(lot.remaining, account))
-            " of it ends on " (at) " UTC, if it is not used before."
+            " of it ends on " (at) " " (zone.name()) ", if it is not used before."
         }
     }
 }
@@ -133,7 +136,7 @@ async fn latest(visit: &Visit, wallets: &[Account]) -> Result<Markup, Error> {
                 (parts::blank("Nothing has happened yet", &html! {
                     p { "What is paid in and what is used stands here, the newest first." }
                 }))
-            } @else { (money::table(items, wallets)) }
+            } @else { (money::table(items, wallets, &Zone::of(visit))) }
         }
     })
 }

@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use super::super::parts;
 use super::frame::Page;
 use super::visit::{Pages, Shown, Visit};
+use super::zone::Zone;
 use crate::http::route::Routes;
 
 const PATH: &str = "/portal/top-up";
@@ -36,6 +37,7 @@ async fn link(visit: Visit) -> Result<Shown, Error> {
     let wallet = visit.form().get("wallet");
     let ask = visit.ask("POST /v1/customer/portal/wallets/{id}/top-up-link");
     let link = ask.of("id", wallet.as_str()).json().await?;
+    let zone = Zone::of(&visit);
     let body = html! {
         section.panel.narrow {
             div.in {
@@ -48,7 +50,7 @@ async fn link(visit: Visit) -> Result<Shown, Error> {
                     a.button.quiet href="/portal" { "Back" }
                 }
                 p.help {
-                    "The link is good until " (parts::json_time(&link["expires_at"])) " UTC."
+                    "The link is good until " (zone.json(&link["expires_at"])) " " (zone.name()) "."
                 }
             }
         }

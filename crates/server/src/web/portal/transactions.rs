@@ -9,6 +9,7 @@ use super::super::parts;
 use super::frame::Page;
 use super::money;
 use super::visit::{Pages, Shown, Visit};
+use super::zone::Zone;
 use crate::http::route::Routes;
 
 const TAB: &str = "/portal/transactions";
@@ -45,7 +46,7 @@ async fn list(visit: Visit) -> Result<Shown, Error> {
                 (parts::blank("Nothing here", &html! {
                     p { "What is paid in and what is used stands here, the newest first." }
                 }))
-            } @else { (money::table(items, &wallets)) }
+            } @else { (money::table(items, &wallets, &Zone::of(&visit))) }
             (pages(&list, wallet.as_deref(), offset))
         }
     };

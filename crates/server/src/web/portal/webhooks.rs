@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::super::{deliveries, mishap, parts};
 use super::frame::Page;
 use super::visit::{Pages, Shown, Visit};
+use super::zone::Zone;
 use crate::http::route::Routes;
 
 const TAB: &str = "/portal/webhooks";
@@ -32,8 +33,10 @@ async fn all(visit: &Visit) -> Result<Value, Error> {
 
 async fn endpoints(visit: Visit) -> Result<Shown, Error> {
     let list = all(&visit).await?;
-    let heads = [("Address", ""), ("State", ""), ("Last success (UTC)", "tight wide")];
-    let rows: Vec<Vec<Markup>> = parts::rows(&list).iter().map(row).collect();
+    let zone = Zone::of(&visit);
+    let success = zone.head("Last success");
+    let heads = [("Address", ""), ("State", ""), (success.as_str(), "tight wide")];
+    let rows: Vec<Vec<Markup>> = parts::rows(&list).iter().map(|one| row(one, &zone)).collect();
     let body = html! {
         section.panel {
             @if rows.is_empty() { (none(&visit.brand)) } @else {
@@ -58,7 +61,7 @@ fn none(brand: &str) -> Markup {
     )
 }
 
-fn row(one: &Value) -> Vec<Markup> {
+fn row(one: &Value, zone: &Zone) -> Vec<Markup> {
     let failures = one["failures_in_a_row"].as_u64().unwrap_or_default();
     vec![
         html! {
@@ -75,7 +78,7 @@ fn row(one: &Value) -> Vec<Markup> {
                 }
             }
         },
-        parts::json_time(&one["last_success_at"]),
+        zone.json(&one["last_success_at"]),
     ]
 }
 
@@ -88,21 +91,22 @@ async fn endpoint(visit: Visit) -> Result<Shown, Error> {
     let ask = visit.ask("GET /v1/customer/portal/webhooks/endpoints/{id}/deliveries");
     let list = ask.of("id", id.as_str()).maybe("cursor", cursor.as_deref()).json().await?;
     let path = format!("{TAB}/{}", percent::encoded(&id));
+    let zone = Zone::of(&visit);
     let body = html! {
         section.panel {
             header { h2 { "Endpoint" } (parts::badge(&word(one, "state"))) }
-            div.in { (facts(one)) }
+            div.in { (facts(one, &zone)) }
         }
         section.panel {
             header { h2 { "Sent to it" } }
-            (sent(&list))
+            (sent(&list, &zone))
             (parts::more(&list, &path, cursor.is_some()))
         }
     };
     Ok(Shown::Page(Page::new("Webhooks", body).under(TAB)))
 }
 
-fn facts(one: &Value) -> Markup {
+fn facts(one: &Value, zone: &Zone) -> Markup {
     let types = one["types"].as_array().map_or(&[][..], Vec::as_slice);
     let types: Vec<&str> = types.iter().filter_map(Value::as_str).collect();
     parts::facts(&[
@@ -110,19 +114,21 @@ fn facts(one: &Value) -> Markup {
         ("Events", html! { (types.join(", ")) }),
         ("What it is", parts::or_dash(&word(one, "description"))),
         ("Why in this state", parts::or_dash(&word(one, "state_reason").replace('_', " "))),
-        ("Last success", parts::json_time(&one["last_success_at"])),
+        ("Last success", zone.json(&one["last_success_at"])),
     ])
 }
 
-fn sent(list: &Value) -> Markup {
+fn sent(list: &Value, zone: &Zone) -> Markup {
+    let made = zone.head("Made");
     let heads = [
         ("Event", ""),
         ("State", ""),
         ("Answer", "r wide"),
         ("Attempts", "r wide"),
-        ("Made (UTC)", "tight wide"),
+        (made.as_str(), "tight wide"),
     ];
-    let rows: Vec<Vec<Markup>> = parts::rows(list).iter().map(delivery_row).collect();
+    let rows: Vec<Vec<Markup>> =
+        parts::rows(list).iter().map(|one| delivery_row(one, zone)).collect();
     html! {
         @if rows.is_empty() {
             (parts::blank("Nothing was sent yet", &html! {
@@ -132,19 +138,19 @@ fn sent(list: &Value) -> Markup {
     }
 }
 
-fn delivery_row(one: &Value) -> Vec<Markup> {
+fn delivery_row(one: &Value, zone: &Zone) -> Vec<Markup> {
     let path = format!("{TAB}/deliveries/{}", word(one, "id"));
     let code = word(one, "last_status_code");
     let answer = if code.is_empty() { word(one, "last_result") } else { code };
     vec![
         html! {
             (parts::link(&path, &word(one, "event_type")))
-            div.small-only.faint { (parts::json_time(&one["created_at"])) }
+            div.small-only.faint { (zone.json(&one["created_at"])) }
         },
         parts::badge(&word(one, "status")),
         parts::or_dash(&answer),
         html! { span.num { (word(one, "attempts")) } },
-        parts::json_time(&one["created_at"]),
+        zone.json(&one["created_at"]),
     ]
 }
 
@@ -154,6 +160,7 @@ async fn delivery(visit: Visit) -> Result<Shown, Error> {
     let one = ask.of("delivery_id", id.as_str()).json().await?;
     let back = format!("{TAB}/{}", word(&one, "endpoint_id"));
     let again = format!("{TAB}/deliveries/{}/redeliver", percent::encoded(&id));
+    let zone = Zone::of(&visit);
     let body = html! {
         p { a href=(back) { "All that was sent to this endpoint" } }
         section.panel {
@@ -163,9 +170,9 @@ async fn delivery(visit: Visit) -> Result<Shown, Error> {
                     ("Id", html! { code { (id) } }),
                     ("Event", html! { code { (word(&one, "event_id")) } }),
                     ("Waits for", parts::or_dash(&word(&one, "waiting_for"))),
-                    ("Next attempt", parts::json_time(&one["next_attempt_at"])),
-                    ("Delivered", parts::json_time(&one["delivered_at"])),
-                    ("Made", parts::json_time(&one["created_at"])),
+                    ("Next attempt", zone.json(&one["next_attempt_at"])),
+                    ("Delivered", zone.json(&one["delivered_at"])),
+                    ("Made", zone.json(&one["created_at"])),
                 ]))
                 form method="post" action=(again) {
                     (visit.proof()) (visit.once())
