@@ -67,6 +67,9 @@ struct Args {
     /// Tables of the proxy's topic; all, unless some are named
     #[arg(long, value_enum)]
     table: Vec<proxy::Table>,
+    /// Parts of the webhooks' topic; all, unless some are named
+    #[arg(long, value_enum)]
+    part: Vec<webhooks::Part>,
 }
 
 /// How long and how often everything is measured.
@@ -111,7 +114,7 @@ async fn main() -> anyhow::Result<()> {
         growth::measure_on_server(&plan).await?;
     }
     if asks(Topic::Webhooks) {
-        webhooks::measure(&plan).await?;
+        webhooks::measure(&plan, &args.part).await?;
     }
     if asks(Topic::Proxy) {
         let asked = proxy::Asked {

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -47,24 +48,51 @@ struct Stage {
     _folder: TempDir,
 }
 
-pub async fn measure(plan: &Plan) -> anyhow::Result<()> {
-    let postgres = Postgres::start(1)?;
-    let url = postgres.url();
+/// What one run of the command measures of webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// As many as it can.
+    Flood,
+    /// From a change to its arrival, and beside a dead receiver.
+    Arrivals,
+    /// A receiver that was away for long.
+    Pending,
+    /// What a receiver costs those who charge.
+    Charges,
+}
+
+pub async fn measure(plan: &Plan, parts: &[Part]) -> anyhow::Result<()> {
+    let asks = |part| parts.is_empty() || parts.contains(&part);
+    if asks(Part::Flood) {
+        floods(plan).await?;
+    }
+    if asks(Part::Arrivals) {
+        let mut rows = Vec::new();
+        for on_server in [false, true] {
+            rows.push(pace(plan, on_server).await?);
+            rows.push(good_beside_dead(plan, on_server).await?);
+        }
+        let title = "Webhooks: from a change to its arrival";
+        report::table(title, &["load", "deliveries", "median", "99th percentile"], &rows)?;
+    }
+    if asks(Part::Pending) {
+        pending(plan).await?;
+    }
+    if asks(Part::Charges) {
+        charges(plan).await?;
+    }
+    Ok(())
+}
+
+async fn floods(plan: &Plan) -> anyhow::Result<()> {
     let title = "Webhooks: committed charge to recorded attempt, 8 receivers that answer at once";
-    for (name, url) in [("SQLite", None), ("PostgreSQL", Some(url.as_str()))] {
-        let row = flood(&mut Stage::start(url).await?, plan, name).await?;
+    for on_server in [false, true] {
+        let (postgres, name) = database(on_server)?;
+        let url = postgres.as_ref().map(Postgres::url);
+        let row = flood(&mut Stage::start(url.as_deref()).await?, plan, name).await?;
         report::table(title, &["database", "deliveries/s", "CPU a delivery", "body"], &[row])?;
     }
-    drop(postgres);
-    let mut rows = Vec::new();
-    for on_server in [false, true] {
-        rows.push(pace(plan, on_server).await?);
-        rows.push(good_beside_dead(plan, on_server).await?);
-    }
-    let title = "Webhooks: from a change to its arrival";
-    report::table(title, &["load", "deliveries", "median", "99th percentile"], &rows)?;
-    pending(plan).await?;
-    charges(plan).await
+    Ok(())
 }
 
 impl Stage {

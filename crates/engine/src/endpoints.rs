@@ -143,6 +143,7 @@ pub(crate) fn blank(kind: ReceiverKind, at: Timestamp) -> Stored {
         kind,
         paywall: None,
         state: State::Enabled,
+        moving: None,
         config: Config {
             url: String::new(),
             types: Vec::new(),

@@ -7,6 +7,7 @@
 pub mod activities;
 pub mod api_keys;
 pub mod audit;
+pub mod backlogs;
 pub mod blocks;
 pub mod books;
 pub mod bootstrap;

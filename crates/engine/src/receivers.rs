@@ -21,13 +21,13 @@ use domain::webhook::signature::{check_endpoint_secret, check_subscription_secre
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::receiver_secrets::{self, Secret};
-use store::receivers::{self, Stored};
+use store::receivers::{self, Moving, Stored};
 use store::replays::Replay;
 use store::{Read, Tx, deliveries};
 
 use crate::error::Error;
 use crate::run::Engine;
-use crate::{operational, receiver_health};
+use crate::{backlogs, operational, receiver_health};
 
 /// What is sealed of a receiver.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,12 +274,9 @@ pub fn act(
     stored: Stored,
     (action, parked): (Action, &Parked),
 ) -> Result<Stored, Error> {
-    let scope = tx.scope();
     let on = matches!(action, Action::Resume | Action::Enable);
-    if on && !matches!(parked, Parked::Send) {
-        deliveries::discard_parked(tx.write()?, &scope, stored.no)?;
-    }
-    let after = move_to(tx, cause, stored, action)?;
+    let given_up = on && !matches!(parked, Parked::Send);
+    let after = move_to(tx, cause, stored, (action, given_up))?;
     if let Parked::Replay(planned) = parked {
         crate::replays::start(tx, cause, &after, Replay::clone(planned))?;
     }
@@ -290,7 +287,7 @@ fn move_to(
     tx: &mut Tx<'_>,
     cause: &Cause,
     stored: Stored,
-    action: Action,
+    (action, given_up): (Action, bool),
 ) -> Result<Stored, Error> {
     let to = match (action, stored.state) {
         (Action::Pause | Action::Resume, State::Disabled) => return Err(closed(&stored)),
@@ -299,7 +296,7 @@ fn move_to(
         (Action::Disable, _) => State::Disabled,
         (Action::Delete, _) => State::Deleted,
     };
-    if to == stored.state {
+    if to == stored.state && !(given_up && stored.moving.is_some()) {
         return Ok(stored);
     }
     let reason = (to != State::Enabled).then_some(StateReason::Owner);
@@ -307,7 +304,8 @@ fn move_to(
     if matches!(to, State::Disabled | State::Deleted) {
         crate::replays::stop_of(tx, cause, &stored)?;
     }
-    let (after, parked) = turn(tx, stored, to, reason)?;
+    let moving = if given_up { backlogs::giving_up(tx, &stored)? } else { None };
+    let (after, parked) = turn(tx, stored, (to, reason), moving)?;
     audit(tx, cause, verb(action), (Some(&before), &after))?;
     let told = (&after, told_keys(&after, parked));
     operational::tell_of_endpoint(tx, cause, told_as(action), told)?;
@@ -342,12 +340,13 @@ fn verb(action: Action) -> &'static str {
     }
 }
 
-/// Writes the state and moves the deliveries that depend on it. Returns how many moved.
+/// Writes the state and starts to move the deliveries that depend on it, as `moving` says or the
+/// state does. Returns how many are concerned.
 fn turn(
     tx: &mut Tx<'_>,
     mut stored: Stored,
-    to: State,
-    reason: Option<StateReason>,
+    (to, reason): (State, Option<StateReason>),
+    moving: Option<Moving>,
 ) -> Result<(Stored, usize), Error> {
     let (scope, now) = (tx.scope(), tx.now());
     stored.state = to;
@@ -355,24 +354,13 @@ fn turn(
     stored.config.state_changed_at = now;
     stored.version += 1;
     stored.updated_at = now;
-    receivers::set(tx.write()?, &scope, &stored)?;
-    tx.receivers_changed()?;
     if to == State::Enabled {
         receiver_health::forgive(tx, &mut stored)?;
     }
-    let moved = if to != State::Enabled {
-        deliveries::park(tx.write()?, &scope, stored.no, to == State::Deleted)?
-    } else if stored.kind == ReceiverKind::Endpoint {
-        let ordered = stored.config.ordering == Ordering::Subject;
-        let moved = deliveries::unpark(tx.write()?, &scope, (stored.no, ordered), now)?;
-        if ordered {
-            store::replays::line_up(tx.write()?, &scope, stored.no)?;
-        }
-        moved
-    } else {
-        // A subscription keeps what was parked: only a replay sends it.
-        0
-    };
+    let moving = moving.or_else(|| backlogs::asked_by(&stored));
+    let moved = backlogs::start(tx, &mut stored, moving)?;
+    receivers::set(tx.write()?, &scope, &stored)?;
+    tx.receivers_changed()?;
     Ok((stored, moved))
 }
 
@@ -385,7 +373,7 @@ pub fn switch_off(tx: &mut Tx<'_>, receiver: &Stored, reason: StateReason) -> Re
     }
     let cause = Cause::schedule();
     crate::replays::stop_of(tx, &cause, &now)?;
-    let (after, parked) = turn(tx, now.clone(), State::Disabled, Some(reason))?;
+    let (after, parked) = turn(tx, now.clone(), (State::Disabled, Some(reason)), None)?;
     audit(tx, &cause, "disabled", (Some(&now), &after))?;
     let told = (&after, told_keys(&after, parked));
     operational::tell_of_endpoint(tx, &cause, EventType::WEBHOOK_ENDPOINT_DISABLED, told)?;

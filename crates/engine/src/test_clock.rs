@@ -151,6 +151,7 @@ impl Engine {
 
     async fn run_due(&self, scope: Scope) -> Result<(), Error> {
         self.run_timers(scope).await?;
+        self.end_backlogs(scope).await?;
         let sends = self.sends.read().clone();
         match sends {
             Some(sends) => sends.send_due(scope).await,

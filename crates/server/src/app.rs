@@ -21,6 +21,7 @@ use crate::ports::provider_client::ProviderClient;
 use crate::ports::webhook_client::GuardedClient;
 use crate::proxy::UnderWay;
 use crate::request_log::RequestLog;
+use crate::sending::SendingThread;
 use crate::tasks::Tasks;
 
 /// Cloning it shares everything.
@@ -90,7 +91,8 @@ impl App {
     }
 
     /// Begins to send webhooks, at most so many at a time. One sender a process.
-    pub fn start_deliverer(&self, in_flight_max: u32) -> Deliverer {
+    pub fn start_deliverer(&self, in_flight_max: u32, thread: &SendingThread) -> Deliverer {
+        let _there = thread.enter();
         let port = Arc::new(self.webhooks.clone());
         let deliverer = Deliverer::start_bounded(self.engine.clone(), port, in_flight_max);
         *self.deliverer.lock() = Some(deliverer.clone());

@@ -12,6 +12,7 @@ pub mod node;
 pub mod ports;
 pub mod proxy;
 pub mod request_log;
+pub mod sending;
 pub mod tasks;
 mod unready;
 pub mod web;

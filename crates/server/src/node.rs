@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::http;
 use crate::lock::Lock;
+use crate::sending::SendingThread;
 use crate::unready;
 use crate::workers::Workers;
 
@@ -34,6 +35,8 @@ pub enum NodeError {
     Listen { address: String, error: io::Error },
     #[error("the listener failed: {0}")]
     Accept(io::Error),
+    #[error("the thread that sends webhooks cannot be started: {0}")]
+    Thread(io::Error),
     #[error("another process has {0} open; stop it, or choose another folder with --data-dir")]
     InUse(String),
     #[error("the other nodes gave this one up, because it was silent; start it again")]
@@ -105,7 +108,8 @@ impl Node {
         let Node { app, listener, in_flight_max, retention_days, stop_delay, _lock } = self;
         settle_orphans(&app.engine).await?;
         let workers = Workers::start(&app, retention_days);
-        let deliverer = app.start_deliverer(in_flight_max);
+        let sending = SendingThread::start().map_err(NodeError::Thread)?;
+        let deliverer = app.start_deliverer(in_flight_max, &sending);
         let listener = listener.tap_io(|stream| {
             // An answer in two writes must not wait for an acknowledgement.
             drop(stream.set_nodelay(true));

@@ -20,7 +20,8 @@ const PULSE_EVERY: Duration = Duration::from_secs(1);
 const NODE_LEASE_EVERY: Duration = Duration::from_secs(2);
 /// So long another node may go on with a key that was revoked here.
 const OTHER_NODES_EVERY: Duration = Duration::from_millis(100);
-/// Replays go on so soon after a round that came further, and are looked at so often else.
+/// Replays and backlogs go on so soon after a round that came further, and are looked at so often
+/// else.
 const REPLAYS_ON: Duration = Duration::from_millis(5);
 const REPLAYS_EVERY: Duration = Duration::from_millis(100);
 /// Between two chunks of old events, and when none is left.
@@ -46,6 +47,7 @@ impl Workers {
         loops.spawn(pulse(app.clone()));
         loops.spawn(tallies(app.clone()));
         loops.spawn(replays(app.clone()));
+        loops.spawn(backlogs(app.clone()));
         loops.spawn(retention(app.clone(), retention_days));
         if app.engine.database().is_shared() {
             loops.spawn(node_lease(app.clone()));
@@ -172,6 +174,21 @@ async fn replays(app: App) {
             Ok(_) => REPLAYS_ON,
             Err(error) => {
                 tracing::warn!(%error, "a replay did not go on; trying again");
+                REPLAYS_EVERY
+            }
+        };
+    }
+}
+
+async fn backlogs(app: App) {
+    let mut stopping = app.stopping();
+    let mut wait = REPLAYS_EVERY;
+    while rest(&mut stopping, wait).await {
+        wait = match app.engine.move_backlogs().await {
+            Ok(0) => REPLAYS_EVERY,
+            Ok(_) => REPLAYS_ON,
+            Err(error) => {
+                tracing::warn!(%error, "a backlog of webhooks did not move; trying again");
                 REPLAYS_EVERY
             }
         };

@@ -1,9 +1,11 @@
 //! Deliveries: one event for one receiver, written with the event, for whoever matches then.
 //!
-//! `routing` writes them, `queue` moves them between their states, `list` shows them. When and how
+//! `routing` writes them, `queue` moves them between their states, `pieces` many at a time, `list`
+//! shows them. When and how
 //! one is sent is the engine's.
 
 mod list;
+pub mod pieces;
 mod queue;
 mod routing;
 
@@ -20,8 +22,8 @@ use crate::value::{Millis, unsigned};
 
 pub use list::{Filters, Mark, first_open, page};
 pub use queue::{
-    Due, claim, claim_probe, discard_parked, due, find, find_all, give_back, give_back_all,
-    give_back_of, insert, next_due, park, promote, release, set, set_all, test_place, unpark,
+    Due, claim, claim_probe, due, find, find_all, give_back, give_back_all, give_back_of, insert,
+    next_due, promote, release, set, set_all, test_place,
 };
 pub use routing::{Head, Routing};
 pub(crate) use routing::{append, heads, matches, order_key, routing};

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sql::{Row, params};
 use domain::id::{ReceiverId, Ulid};
-use domain::place::{Place, ReceiverNo};
+use domain::place::{EnvNo, Place, ReceiverNo};
 use domain::scope::Scope;
 use domain::time::Timestamp;
 use domain::webhook::channel::Channel;
@@ -54,6 +54,42 @@ pub struct Config {
     pub max_rps: Option<u32>,
 }
 
+/// What deliveries of a receiver still have to become after its state changed. Until then the
+/// receiver gets new ones behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moving {
+    /// The open ones are parked.
+    Park,
+    /// The parked ones come back.
+    Return,
+    /// Those up to this place are discarded.
+    Discard { upto: Place },
+}
+
+impl Moving {
+    fn name(self) -> &'static str {
+        match self {
+            Moving::Park => "park",
+            Moving::Return => "return",
+            Moving::Discard { .. } => "discard",
+        }
+    }
+
+    fn parse(name: &str, upto: Option<i64>) -> Option<Moving> {
+        match name {
+            "park" => Some(Moving::Park),
+            "return" => Some(Moving::Return),
+            "discard" => Some(Moving::Discard { upto: Place::from_raw(upto?) }),
+            _ => None,
+        }
+    }
+
+    /// Whether what is due is not to be sent any more, by the stored name.
+    pub(crate) fn takes_away(name: &str) -> bool {
+        matches!(name, "park" | "discard")
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     pub no: ReceiverNo,
@@ -62,6 +98,7 @@ pub struct Stored {
     /// Number of the paywall, of a subscription.
     pub paywall: Option<i64>,
     pub state: State,
+    pub moving: Option<Moving>,
     pub config: Config,
     pub sealed: Vec<u8>,
     pub health: Health,
@@ -84,7 +121,8 @@ pub struct NewReceiver {
 
 const COLUMNS: &str = "no, id, kind, paywall, state, body, sealed, failures_in_a_row,
     first_failure_at, last_attempt_at, last_success_at, version, created_by, created_at,
-    updated_at, last_result, failed_of, troubled_since, failing_since, circuit_until, probe_step";
+    updated_at, last_result, failed_of, troubled_since, failing_since, circuit_until, probe_step,
+    moving, moving_upto";
 
 /// Inserts an enabled receiver, whose id carries its number. Nothing is sealed yet.
 pub fn insert(write: Write<'_>, scope: &Scope, new: &NewReceiver) -> Result<Stored, Error> {
@@ -120,7 +158,8 @@ pub fn set(write: Write<'_>, scope: &Scope, stored: &Stored) -> Result<(), Error
     write
         .connection
         .prepare_cached(
-            "UPDATE receivers SET state = ?3, body = ?4, sealed = ?5, version = ?6, updated_at = ?7
+            "UPDATE receivers SET state = ?3, body = ?4, sealed = ?5, version = ?6, updated_at = ?7,
+                moving = ?8, moving_upto = ?9
              WHERE env = ?1 AND no = ?2",
         )?
         .execute(params![
@@ -131,8 +170,23 @@ pub fn set(write: Write<'_>, scope: &Scope, stored: &Stored) -> Result<(), Error
             stored.sealed,
             signed(stored.version),
             Millis(stored.updated_at),
+            stored.moving.map_or("", Moving::name),
+            match stored.moving {
+                Some(Moving::Discard { upto }) => Some(upto.raw()),
+                _ => None,
+            },
         ])?;
     Ok(())
+}
+
+/// Receivers of every environment with deliveries that still have to move.
+pub fn moving(read: Read<'_>) -> Result<Vec<(EnvNo, ReceiverNo)>, Error> {
+    let mut select = read
+        .connection
+        .prepare_cached("SELECT env, no FROM receivers WHERE moving <> '' ORDER BY env, no")?;
+    let rows =
+        select.query_map([], |row| Ok((EnvNo::new(row.get(0)?), ReceiverNo(row.get(1)?))))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub fn set_health(
@@ -245,6 +299,7 @@ fn raw(row: &Row<'_>) -> crate::sql::Result<Raw> {
         kind: ReceiverKind::Endpoint,
         paywall: row.get(3)?,
         state: State::Deleted,
+        moving: Moving::parse(row.get_ref(21)?.as_str()?, row.get(22)?),
         config: blank(),
         sealed: row.get::<Option<Vec<u8>>>(6)?.unwrap_or_default(),
         health: health(row)?,

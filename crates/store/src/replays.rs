@@ -18,7 +18,8 @@ use crate::error::Error;
 use crate::tx::Write;
 use crate::value::{Key, Millis, signed, unsigned};
 
-pub use opened::{first_open, give_up, line_up, note_sent, open, promote, unsent};
+pub(crate) use opened::line_up;
+pub use opened::{first_open, give_up, note_sent, open, promote, unsent};
 pub use scan::{Scan, first_position, scan};
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Webhooks end to end: receivers that misbehave, order, pauses, clocks, the feed, crashes.
 
+mod backlog;
 mod bounds;
 mod channels;
 mod health;

@@ -1,4 +1,4 @@
-//! The states of deliveries: what is due, claimed, given back, promoted, parked.
+//! The states of deliveries: what is due, claimed, given back, promoted.
 //!
 //! Every statement on open work runs on a partial index, so its cost does not grow with what is
 //! done.
@@ -14,6 +14,7 @@ use domain::webhook::receiver::Class;
 use super::{COLUMNS, Delivery, Handover, row};
 use crate::database::Read;
 use crate::error::Error;
+use crate::receivers::Moving;
 use crate::tx::Write;
 use crate::value::{Millis, signed, unsigned};
 
@@ -136,24 +137,29 @@ pub struct Due {
     pub is_probe: bool,
 }
 
-/// Receivers of every environment with a delivery to send. One step of an index each, however
-/// many deliveries wait.
+/// Receivers of every environment with a delivery to send, but for those whose deliveries are being
+/// taken away. One step of an index each, however many deliveries wait.
 pub fn due(read: Read<'_>) -> Result<Vec<Due>, Error> {
     let mut select = read.connection.prepare_cached(
         "SELECT d.env, d.receiver, d.next_at,
-            (SELECT r.circuit_until FROM receivers r WHERE r.no = d.receiver) AS until
+            (SELECT r.circuit_until FROM receivers r WHERE r.no = d.receiver) AS until,
+            (SELECT r.moving FROM receivers r WHERE r.no = d.receiver) AS moving
          FROM deliveries d WHERE d.state = 'due' AND (d.env, d.receiver) > (?1, ?2)
          ORDER BY d.env, d.receiver, d.next_at LIMIT 1",
     )?;
     let (mut last, mut found) = ((0_u16, 0_u32), Vec::new());
-    while let Some((env, receiver, at, until)) = select
+    while let Some((env, receiver, at, until, leaves)) = select
         .query_row(params![last.0, last.1], |row| {
-            let until: Option<Millis> = row.get(3)?;
-            Ok((row.get(0)?, row.get(1)?, row.get::<Millis>(2)?.0, until))
+            let (until, moving): (Option<Millis>, Option<String>) = (row.get(3)?, row.get(4)?);
+            let leaves = moving.is_some_and(|moving| Moving::takes_away(&moving));
+            Ok((row.get(0)?, row.get(1)?, row.get::<Millis>(2)?.0, until, leaves))
         })
         .optional()?
     {
         last = (env, receiver);
+        if leaves {
+            continue;
+        }
         found.push(Due {
             env: EnvNo::new(env),
             receiver: ReceiverNo(receiver),
@@ -299,14 +305,19 @@ pub fn release(write: Write<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<
          WHERE env = ?1 AND receiver = ?2 AND halts = 1",
     )?;
     update.execute(params![scope.env.get(), receiver.0])?;
-    free_heads(write, scope, receiver)
+    free_heads(write, scope, (receiver, (i64::MIN, i64::MAX)))
 }
 
-/// The first waiting delivery of each order key is due, unless one before it is open or its key
-/// stands.
-fn free_heads(write: Write<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<(), Error> {
+/// Of these places of a receiver, the first waiting delivery of each order key is due, unless one
+/// before it is open or its key stands.
+pub(super) fn free_heads(
+    write: Write<'_>,
+    scope: &Scope,
+    (receiver, (first, last)): (ReceiverNo, (i64, i64)),
+) -> Result<(), Error> {
     let mut heads = write.connection.prepare_cached(
         "UPDATE deliveries AS d SET state = 'due' WHERE d.env = ?1 AND d.receiver = ?2
+            AND d.place BETWEEN ?3 AND ?4
             AND d.state IN ('due', 'leased', 'waiting') AND d.state = 'waiting'
             AND NOT EXISTS (SELECT 1 FROM deliveries AS h
                 WHERE h.receiver = ?2 AND h.order_key = d.order_key AND h.halts = 1)
@@ -315,59 +326,6 @@ fn free_heads(write: Write<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<(
                 WHERE o.receiver = ?2 AND o.order_key = d.order_key AND o.class <> 'replay'
                     AND o.state IN ('due', 'leased', 'waiting'))",
     )?;
-    heads.execute(params![scope.env.get(), receiver.0])?;
+    heads.execute(params![scope.env.get(), receiver.0, first, last])?;
     Ok(())
-}
-
-/// The receiver takes nothing for now: its open deliveries become `state`. Returns how many.
-pub fn park(
-    write: Write<'_>,
-    scope: &Scope,
-    receiver: ReceiverNo,
-    discard: bool,
-) -> Result<usize, Error> {
-    let state = if discard { "discarded" } else { "parked" };
-    let mut update = write.connection.prepare_cached(
-        "UPDATE deliveries SET state = ?3 WHERE env = ?1 AND receiver = ?2
-            AND state IN ('due', 'leased', 'waiting') AND place & ?4 = 0",
-    )?;
-    let test = signed(TEST_POSITIONS);
-    let mut moved = update.execute(params![scope.env.get(), receiver.0, state, test])?;
-    if discard {
-        moved += discard_parked(write, scope, receiver)?;
-    }
-    Ok(moved)
-}
-
-/// What was parked is given up.
-pub fn discard_parked(
-    write: Write<'_>,
-    scope: &Scope,
-    receiver: ReceiverNo,
-) -> Result<usize, Error> {
-    let mut update = write.connection.prepare_cached(
-        "UPDATE deliveries SET state = 'discarded'
-         WHERE env = ?1 AND receiver = ?2 AND state = 'parked'",
-    )?;
-    Ok(update.execute(params![scope.env.get(), receiver.0])?)
-}
-
-/// The receiver takes deliveries again: what was parked is due at `at`; with `ordered`, only the
-/// first of each order key.
-pub fn unpark(
-    write: Write<'_>,
-    scope: &Scope,
-    (receiver, ordered): (ReceiverNo, bool),
-    at: Timestamp,
-) -> Result<usize, Error> {
-    let connection = write.connection;
-    let mut update = connection.prepare_cached(
-        "UPDATE deliveries SET next_at = ?3,
-            state = CASE WHEN ?4 AND order_key <> '' AND class <> 'replay' THEN 'waiting'
-                ELSE 'due' END
-         WHERE env = ?1 AND receiver = ?2 AND state = 'parked'",
-    )?;
-    let moved = update.execute(params![scope.env.get(), receiver.0, Millis(at), ordered])?;
-    free_heads(write, scope, receiver)?;
-    Ok(moved)
 }

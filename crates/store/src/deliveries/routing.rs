@@ -36,6 +36,8 @@ pub struct Routing {
     pub channels: Vec<Channel>,
     /// Its circuit is open: new deliveries wait in the database.
     pub is_shut: bool,
+    /// Deliveries of its past are still coming back: new ones come behind them.
+    pub returns: bool,
 }
 
 /// The part of a receiver's stored body that routing needs.
@@ -53,7 +55,8 @@ struct RoutingBody {
 /// The receivers of the environment that collect events now.
 pub(crate) fn routing(connection: &Connection, env: EnvNo) -> Result<Vec<Routing>, Error> {
     let mut select = connection.prepare_cached(
-        "SELECT no, kind, paywall, state, body, circuit_until IS NOT NULL FROM receivers
+        "SELECT no, kind, paywall, state, body, circuit_until IS NOT NULL, moving = 'return'
+         FROM receivers
          WHERE env = ?1 AND state IN ('enabled', 'paused') ORDER BY no",
     )?;
     let mut rows = select.query([env.get()])?;
@@ -82,6 +85,7 @@ pub(crate) fn routing(connection: &Connection, env: EnvNo) -> Result<Vec<Routing
             filter: filter.map_err(|problem| bad(&problem.to_string()))?,
             channels: body.channels,
             is_shut: row.get(5)?,
+            returns: row.get(6)?,
         });
     }
     Ok(found)
@@ -267,12 +271,16 @@ fn found<'h>(connection: &Connection, sql: &str, keys: Keys<'h>) -> Result<Keys<
 }
 
 fn keeps_order(receiver: &Routing, head: &Head) -> bool {
-    receiver.state != State::Paused && holds_back(receiver.ordering, head.kind)
+    !parks(receiver) && holds_back(receiver.ordering, head.kind)
+}
+
+fn parks(receiver: &Routing) -> bool {
+    receiver.state == State::Paused || receiver.returns
 }
 
 /// First rule that fits (webhooks 7.1).
 fn first_state<'h>((receiver, head): (&Routing, &'h Head), behind: &mut Keys<'h>) -> &'static str {
-    if receiver.state == State::Paused {
+    if parks(receiver) {
         return "parked";
     }
     if keeps_order(receiver, head) && !behind.insert((receiver.no, head.order_key.as_str())) {

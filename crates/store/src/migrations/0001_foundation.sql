@@ -204,9 +204,12 @@ CREATE TABLE receivers (
   failed_of TEXT NOT NULL DEFAULT '', troubled_since INTEGER, failing_since INTEGER,
   -- Of an open circuit: when the next probe goes out, and how many went.
   circuit_until INTEGER, probe_step INTEGER NOT NULL DEFAULT 0,
+  -- What its deliveries still have to become, a piece at a time, and up to which place.
+  moving TEXT NOT NULL DEFAULT '', moving_upto INTEGER,
   version INTEGER NOT NULL, created_by TEXT NOT NULL,
   created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
 CREATE INDEX receivers_by_env ON receivers (env, kind, no);
+CREATE INDEX receivers_moving ON receivers (env, no) WHERE moving <> '';
 
 CREATE TABLE receiver_secrets (
   no INTEGER PRIMARY KEY, receiver INTEGER NOT NULL, id BLOB NOT NULL, kind TEXT NOT NULL,
@@ -235,7 +238,7 @@ CREATE INDEX deliveries_due ON deliveries (env, receiver, next_at) WHERE state =
 CREATE INDEX deliveries_due_by_place ON deliveries (receiver, place) WHERE state = 'due';
 CREATE INDEX deliveries_open ON deliveries (receiver, order_key, sequence)
   WHERE state IN ('due', 'leased', 'waiting');
-CREATE INDEX deliveries_parked ON deliveries (receiver) WHERE state = 'parked';
+CREATE INDEX deliveries_parked ON deliveries (receiver, place) WHERE state = 'parked';
 CREATE INDEX deliveries_halted ON deliveries (receiver, order_key) WHERE halts = 1;
 CREATE INDEX deliveries_replayed ON deliveries (receiver, replay) WHERE trigger = 'replay';
 CREATE INDEX deliveries_by_env ON deliveries (env, created_at, place);

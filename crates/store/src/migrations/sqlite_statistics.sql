@@ -8,7 +8,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
   ('deliveries', 'deliveries_due', '1000 1000 100 1'),
   ('deliveries', 'deliveries_due_by_place', '1000 100 1'),
   ('deliveries', 'deliveries_open', '1000 100 2 1'),
-  ('deliveries', 'deliveries_parked', '1000 100'),
+  ('deliveries', 'deliveries_parked', '1000 100 1'),
   ('deliveries', 'deliveries_halted', '100 10 2'),
   ('deliveries', 'deliveries_replayed', '1000 100 50'),
   ('deliveries', 'deliveries_by_env', '1000000 500000 2 1');

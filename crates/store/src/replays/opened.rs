@@ -162,10 +162,15 @@ pub fn promote(
     }))
 }
 
-/// After a pause: of one order key only the first is due again.
-pub fn line_up(write: Write<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<(), Error> {
+/// After a pause: of these places and one order key only the first is due again.
+pub(crate) fn line_up(
+    write: Write<'_>,
+    scope: &Scope,
+    (receiver, (first, last)): (ReceiverNo, (i64, i64)),
+) -> Result<(), Error> {
     let mut update = write.connection.prepare_cached(
         "UPDATE deliveries AS d SET state = 'waiting' WHERE d.env = ?1 AND d.receiver = ?2
+            AND d.place BETWEEN ?3 AND ?4
             AND d.state = 'due' AND d.class = 'replay' AND d.replay IS NOT NULL
             AND d.order_key <> ''
             AND EXISTS (SELECT 1 FROM deliveries AS o
@@ -173,7 +178,7 @@ pub fn line_up(write: Write<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<
                     AND o.replay = d.replay AND o.state IN ('due', 'leased', 'waiting')
                     AND o.sequence < d.sequence)",
     )?;
-    update.execute(params![scope.env.get(), receiver.0])?;
+    update.execute(params![scope.env.get(), receiver.0, first, last])?;
     Ok(())
 }
 

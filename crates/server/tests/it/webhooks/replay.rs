@@ -7,7 +7,7 @@ use domain::webhook::catalogue::EventType;
 use super::*;
 
 /// Tells that `count` things changed `times` times each, round and round.
-async fn happen(engine: &Engine, scope: Scope, count: u32, times: u32) {
+pub(super) async fn happen(engine: &Engine, scope: Scope, count: u32, times: u32) {
     let work = move |tx: &mut store::Tx<'_>| {
         for n in 0..count * times {
             let subject = format!("customer:c{}", n % count);
@@ -26,7 +26,7 @@ fn from_start() -> Value {
 }
 
 /// What `sequence` each subject's requests had, in the order in which they came.
-fn sequences(sink: &Sink) -> BTreeMap<String, Vec<u64>> {
+pub(super) fn sequences(sink: &Sink) -> BTreeMap<String, Vec<u64>> {
     let mut all: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for one in sink.received() {
         let subject = one.header("webhook-subject").unwrap().to_owned();
