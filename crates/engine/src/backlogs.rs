@@ -1,6 +1,6 @@
 //! Deliveries follow the state of their receiver: parked, back again, given up. A backlog may have
-//! millions, so what is more than a piece goes on in transactions of its own; the receiver's row says
-//! what is left. New deliveries come behind those that are on their way back.
+//! millions, so what is more than a piece goes on in transactions of its own; the receiver's row
+//! says what is left. New deliveries come behind those that are on their way back.
 
 use domain::place::{Place, ReceiverNo};
 use domain::scope::Scope;
@@ -88,7 +88,7 @@ impl Engine {
         let (scopes, mut moved) = (self.scopes()?, 0);
         for (env, no) in left {
             if let Some(scope) = scopes.iter().find(|scope| scope.env == env) {
-                moved += usize::from(self.change(*scope, move |tx| go_on(tx, no)).await?);
+                moved += usize::from(self.change_aside(*scope, move |tx| go_on(tx, no)).await?);
             }
         }
         Ok(moved)

@@ -12,7 +12,7 @@ use quick_cache::sync::Cache;
 use store::deliveries::Handover;
 use store::keys::StoredKey;
 use store::paywalls::Stored as StoredPaywall;
-use store::writer::{Committed, Times, job};
+use store::writer::{Committed, Kind, Times, job};
 use store::{Database, Read, Tx, Writer};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -132,7 +132,16 @@ impl Engine {
         scope: Scope,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.submit(scope, false, work).await
+        self.submit(scope, Kind::Change, work).await
+    }
+
+    /// As `change`, for work that no caller waits for: beside theirs it has a share of the time.
+    pub(crate) async fn change_aside<T: Send + 'static>(
+        &self,
+        scope: Scope,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.submit(scope, Kind::Aside, work).await
     }
 
     /// As `change`, for a command that only moves money and decides before it posts.
@@ -141,20 +150,20 @@ impl Engine {
         scope: Scope,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.submit(scope, true, work).await
+        self.submit(scope, Kind::Movement, work).await
     }
 
     async fn submit<T: Send + 'static>(
         &self,
         scope: Scope,
-        light: bool,
+        kind: Kind,
         work: impl FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         if self.pulse.is_stuck() {
             return Err(Error::Store(store::Error::Unavailable));
         }
         let (sender, receiver) = oneshot::channel();
-        self.writer.submit(job(scope, light, work, move |result| {
+        self.writer.submit(job(scope, kind, work, move |result| {
             // The caller may have gone away; what was committed stays.
             drop(sender.send(result));
         }));

@@ -22,14 +22,16 @@ use crate::syncer::{self, Syncer};
 use crate::tx::Tx;
 
 mod ground;
+mod queues;
 mod thread;
 
 use ground::Ground;
+use queues::{Senders, queues};
 use thread::Thread;
 
 /// Jobs of one transaction.
 pub const BATCH_MAX: usize = 1_024;
-/// Jobs that may wait; more are refused with `Unavailable`.
+/// Jobs of callers that may wait, and others; more are refused with `Unavailable`.
 pub const QUEUE_MAX: usize = 65_536;
 
 /// Times that the writer asks for; the engine's clock answers.
@@ -55,12 +57,24 @@ pub struct Committed {
 
 pub(crate) type OnCommit = Arc<dyn Fn(Committed) + Send + Sync>;
 
+/// What a job is, which says when and how it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Moves money only through `Tx::account` and decides before it posts, so that a refusal has
+    /// nothing to take back.
+    Movement,
+    Change,
+    /// A change that no caller waits for: beside those of callers it has a share of the time.
+    Aside,
+}
+
 /// A unit of work. It may run more than once, and has no effect but on the database.
 pub trait Job: Send {
     fn scope(&self) -> Scope;
-    /// Moves money only through `Tx::account` and decides before it posts, so that a refusal has
-    /// nothing to take back.
-    fn is_light(&self) -> bool;
+    fn kind(&self) -> Kind;
+    fn is_aside(&self) -> bool {
+        self.kind() == Kind::Aside
+    }
     /// Returns whether its work is to be kept.
     fn run(&mut self, tx: &mut Tx<'_>) -> bool;
     /// Called once, after the commit or with the reason why there was none.
@@ -70,7 +84,7 @@ pub trait Job: Send {
 /// A job made of two closures: the work, and what takes its result.
 struct Work<T, E, F, R> {
     scope: Scope,
-    light: bool,
+    kind: Kind,
     run: F,
     reply: R,
     result: Option<Result<T, E>>,
@@ -87,8 +101,8 @@ where
         self.scope
     }
 
-    fn is_light(&self) -> bool {
-        self.light
+    fn kind(&self) -> Kind {
+        self.kind
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> bool {
@@ -108,10 +122,10 @@ where
     }
 }
 
-/// Makes a job. `light` is as in `Job::is_light`.
+/// Makes a job.
 pub fn job<T, E>(
     scope: Scope,
-    light: bool,
+    kind: Kind,
     work: impl FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     reply: impl FnOnce(Result<T, E>) + Send + 'static,
 ) -> Box<dyn Job>
@@ -119,12 +133,12 @@ where
     T: Send + 'static,
     E: From<Error> + Send + 'static,
 {
-    Box::new(Work { scope, light, run: work, reply, result: None })
+    Box::new(Work { scope, kind, run: work, reply, result: None })
 }
 
 /// The handle of the writer thread. It ends when the last handle is closed.
 pub struct Writer {
-    queue: Mutex<Option<Sender<Box<dyn Job>>>>,
+    queue: Mutex<Option<Arc<Senders>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     committed: Arc<AtomicU64>,
     broken: Arc<AtomicBool>,
@@ -146,7 +160,7 @@ impl Writer {
         let (committed, broken) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let away = Arc::new(AtomicBool::new(false));
         let (unsynced, waiting) = bounded(syncer::WAITING_MAX);
-        let (sender, receiver) = bounded(QUEUE_MAX);
+        let (senders, mut queues) = queues(QUEUE_MAX);
         let (opened, ready) = bounded(1);
         let writer = {
             let (database, away) = (database.clone(), away.clone());
@@ -165,7 +179,7 @@ impl Writer {
                 match open() {
                     Ok((mut thread, made)) => {
                         drop(opened.send(Ok(made)));
-                        thread.run(&receiver);
+                        thread.run(&mut queues);
                     }
                     Err(error) => drop(opened.send(Err(error))),
                 }
@@ -175,7 +189,7 @@ impl Writer {
         let syncer = Syncer { wal, on_commit, broken: broken.clone() };
         let threads = vec![writer, spawn("syncer", move || syncer.run(&waiting))?];
         Ok(Writer {
-            queue: Mutex::new(Some(sender)),
+            queue: Mutex::new(Some(Arc::new(senders))),
             threads: Mutex::new(threads),
             committed,
             broken,
@@ -195,9 +209,7 @@ impl Writer {
     pub fn submit(&self, job: Box<dyn Job>) {
         let queue = self.queue.lock().clone().filter(|_| self.takes_work());
         let refused = match queue {
-            Some(queue) => {
-                queue.try_send(job).err().map(crossbeam_channel::TrySendError::into_inner)
-            }
+            Some(queue) => queue.send(job),
             None => Some(job),
         };
         if let Some(job) = refused {
@@ -216,7 +228,7 @@ impl Writer {
 
     /// Jobs that wait now.
     pub fn waiting(&self) -> usize {
-        self.queue.lock().as_ref().map_or(0, Sender::len)
+        self.queue.lock().as_ref().map_or(0, |queue| queue.waiting())
     }
 
     /// Number of the newest commit that readers can see. It is durable once `OnCommit` was called

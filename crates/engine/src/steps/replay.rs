@@ -63,7 +63,7 @@ impl Engine {
         });
         let Some((seen, round)) = look.await? else { return Ok(false) };
         let work = move |tx: &mut Tx<'_>| take(tx, &seen, &round);
-        self.change(scope, work).await
+        self.change_aside(scope, work).await
     }
 }
 

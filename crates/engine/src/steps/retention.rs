@@ -30,7 +30,7 @@ impl Engine {
                 tracing::info!(environment = %scope.environment, from = kept.from, "events ended");
             }
             if due.is_some() || self.has_swept(&scope)? {
-                rows += self.change(scope, sweep).await?;
+                rows += self.change_aside(scope, sweep).await?;
             }
         }
         Ok(rows)

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, TryRecvError};
 
-use super::{Job, Times};
+use super::Times;
+use super::queues::Queues;
 use crate::checkpointer;
 use crate::database::Database;
 use crate::desk::Desk;
@@ -121,7 +121,7 @@ impl Ground {
     pub(super) fn mend(
         &mut self,
         connection: &mut Connection,
-        queue: &Receiver<Box<dyn Job>>,
+        queues: &Queues,
         waiting: Waiting,
     ) -> Result<Mended, Error> {
         let Ground::Server { turns, database, away } = self else { return Err(Error::Unavailable) };
@@ -138,7 +138,7 @@ impl Ground {
                     if !away.swap(true, Ordering::AcqRel) {
                         tracing::error!(%error, "the database is away");
                     }
-                    let closing = refuse_waiting(queue);
+                    let closing = queues.refuse_waiting();
                     let too_long = waiting == Waiting::WithWork && tried >= TRIES_WITH_WORK;
                     if closing || too_long {
                         return Err(error);
@@ -155,13 +155,13 @@ impl Ground {
     pub(super) fn await_server(
         &mut self,
         connection: &mut Connection,
-        queue: &Receiver<Box<dyn Job>>,
+        queues: &Queues,
     ) {
         let is_away = match self {
             Ground::Server { away, .. } => away.load(Ordering::Acquire),
             Ground::File { .. } => false,
         };
-        if is_away && self.mend(connection, queue, Waiting::Nobody).is_ok() {
+        if is_away && self.mend(connection, queues, Waiting::Nobody).is_ok() {
             tracing::info!("the database is back");
         }
     }
@@ -196,16 +196,6 @@ fn reconnected(
         None => false,
     };
     Ok((fresh, if is_committed { Mended::Committed } else { Mended::Anew }))
-}
-
-/// Answers everything that waits. Returns whether nothing can come any more.
-fn refuse_waiting(queue: &Receiver<Box<dyn Job>>) -> bool {
-    loop {
-        match queue.try_recv() {
-            Ok(job) => job.done(Err(Error::Unavailable)),
-            Err(error) => return error == TryRecvError::Disconnected,
-        }
-    }
 }
 
 /// Whoever had leased deliveries is gone: one process writes to a file.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Select, Sender};
+use crossbeam_channel::{Select, Sender};
 use domain::place::EnvNo;
 use domain::time::Timestamp;
 
 use super::ground::{Ground, Mended, Waiting};
-use super::{BATCH_MAX, Committed, Job, Times};
+use super::queues::Queues;
+use super::{Committed, Job, Kind, Times};
 use crate::desk::Desk;
 use crate::error::Error;
 use crate::sql::Connection;
@@ -30,6 +31,8 @@ pub(super) struct Thread {
     unsynced: Sender<Unsynced>,
     committed: Arc<AtomicU64>,
     batches: u64,
+    /// What jobs aside took of the batch.
+    spent_aside: Duration,
 }
 
 impl Thread {
@@ -37,20 +40,15 @@ impl Thread {
         (ground, connection, desk): (Ground, Connection, Desk),
         (times, unsynced, committed): (Arc<dyn Times>, Sender<Unsynced>, Arc<AtomicU64>),
     ) -> Thread {
-        Thread { ground, connection, desk, times, unsynced, committed, batches: 0 }
+        Thread { ground, connection, desk, times, unsynced, committed, batches: 0, spent_aside: Duration::ZERO }
     }
 
-    pub(super) fn run(&mut self, queue: &Receiver<Box<dyn Job>>) {
-        while let Ok(first) = queue.recv() {
+    pub(super) fn run(&mut self, queues: &mut Queues) {
+        loop {
             self.await_room();
-            let mut jobs = vec![first];
-            while jobs.len() < BATCH_MAX {
-                match queue.try_recv() {
-                    Ok(job) => jobs.push(job),
-                    Err(_) => break,
-                }
-            }
-            self.run_batch(jobs, queue);
+            let Some(jobs) = queues.next() else { return };
+            self.run_batch(jobs, queues);
+            queues.spend(std::mem::take(&mut self.spent_aside));
             self.keep_house();
         }
     }
@@ -64,7 +62,7 @@ impl Thread {
     }
 
     /// Runs the jobs until a transaction with all of them but the panicked ones is committed.
-    fn run_batch(&mut self, mut jobs: Vec<Box<dyn Job>>, queue: &Receiver<Box<dyn Job>>) {
+    fn run_batch(&mut self, mut jobs: Vec<Box<dyn Job>>, queues: &Queues) {
         let began = Instant::now();
         for tried in 1.. {
             let error = match self.try_batch(&mut jobs) {
@@ -79,7 +77,7 @@ impl Thread {
                 }
                 Err(Failed::Committing(error)) if error.is_lost() => {
                     // Nobody is answered before it is known whether the commit happened.
-                    match self.ground.mend(&mut self.connection, queue, Waiting::ForCommit) {
+                    match self.ground.mend(&mut self.connection, queues, Waiting::ForCommit) {
                         Ok(Mended::Committed) => return self.hand_on(jobs),
                         Ok(Mended::Anew) => {
                             self.roll_back();
@@ -90,7 +88,7 @@ impl Thread {
                 }
                 Err(Failed::Database(error)) if error.is_lost() => {
                     self.roll_back();
-                    match self.ground.mend(&mut self.connection, queue, Waiting::WithWork) {
+                    match self.ground.mend(&mut self.connection, queues, Waiting::WithWork) {
                         Ok(_) if tried < TRIES_MAX => continue,
                         Ok(_) => error,
                         Err(error) => error,
@@ -107,7 +105,7 @@ impl Thread {
             };
             self.desk.forget_all();
             refuse(jobs, &error);
-            return self.ground.await_server(&mut self.connection, queue);
+            return self.ground.await_server(&mut self.connection, queues);
         }
     }
 
@@ -128,7 +126,9 @@ impl Thread {
         drop(self.connection.stumbled());
         let recorded_at = self.times.real();
         for (index, job) in jobs.iter_mut().enumerate() {
+            let began = job.is_aside().then(Instant::now);
             let ran = catch_unwind(AssertUnwindSafe(|| self.run_job(&mut **job, recorded_at)));
+            self.spent_aside += began.map_or(Duration::ZERO, |began| began.elapsed());
             ran.map_err(|_| Failed::Panicked(index))??;
         }
         self.desk.flush(&self.connection, recorded_at)?;
@@ -140,7 +140,7 @@ impl Thread {
 
     fn run_job(&mut self, job: &mut dyn Job, recorded_at: Timestamp) -> Result<(), Error> {
         let scope = job.scope();
-        let light = job.is_light();
+        let light = job.kind() == Kind::Movement;
         let now = self.now(scope.env);
         let savepoint = if light {
             None

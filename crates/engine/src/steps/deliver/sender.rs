@@ -470,7 +470,7 @@ async fn record_all(shared: &Shared, batch: Vec<Ended>, recorded: &mut Recorded)
         tx.is_routine();
         record::record_all(tx, &all)
     };
-    match shared.engine.change(scope, work).await {
+    match shared.engine.change_aside(scope, work).await {
         Ok(noted) => {
             recorded.written.extend(batch.iter().map(|sent| sent.handover));
             recorded.closed.extend(noted.closed);

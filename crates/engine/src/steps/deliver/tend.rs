@@ -97,7 +97,7 @@ async fn postpone(shared: &Shared, postponed: &[Handover]) -> Result<(), Error> 
             let later = tx.now().plus_ms(POSTPONED_MS);
             Ok(deliveries::give_back(tx.write()?, &scope, &[handover], Some(later))?)
         };
-        shared.engine.change(scope, work).await?;
+        shared.engine.change_aside(scope, work).await?;
     }
     Ok(())
 }
@@ -142,7 +142,7 @@ async fn claim(
         }
         Ok((claimed, full))
     };
-    shared.engine.change(scope, work).await
+    shared.engine.change_aside(scope, work).await
 }
 
 /// Sends a probe. The circuit waits for the next one, whatever becomes of this one.
