@@ -25,7 +25,8 @@ pub fn load(read: Read<'_>) -> Result<Gauges, Error> {
         Ok(read.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
     };
     let mut oldest = read.connection.prepare_cached(
-        "SELECT MIN(created_at) FROM deliveries WHERE state IN ('due', 'leased', 'waiting')",
+        "SELECT MIN(created_at) FROM deliveries WHERE
+         (state = 'due' OR state = 'leased' OR state = 'waiting')",
     )?;
     let oldest: Option<Millis> = oldest.query_row([], |row| row.get(0))?;
     Ok(Gauges {
@@ -103,7 +104,8 @@ pub struct Webhooks {
 pub fn webhooks(read: Read<'_>) -> Result<Webhooks, Error> {
     let connection = read.connection;
     let mut open = connection.prepare_cached(
-        "SELECT state, COUNT(*) FROM deliveries WHERE state IN ('due', 'leased', 'waiting')
+        "SELECT state, COUNT(*) FROM deliveries WHERE
+         (state = 'due' OR state = 'leased' OR state = 'waiting')
          GROUP BY state ORDER BY state",
     )?;
     let open = open.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -119,7 +121,8 @@ pub fn webhooks(read: Read<'_>) -> Result<Webhooks, Error> {
         receivers.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
     let mut blocked = connection.prepare_cached(
         "SELECT COUNT(*) FROM (SELECT DISTINCT receiver, order_key FROM deliveries
-            WHERE state IN ('due', 'leased', 'waiting') AND state = 'waiting') AS keys",
+            WHERE (state = 'due' OR state = 'leased' OR state = 'waiting')
+                AND state = 'waiting') AS keys",
     )?;
     Ok(Webhooks {
         deliveries,

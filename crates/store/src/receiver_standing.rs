@@ -26,7 +26,7 @@ pub fn load(read: Read<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<Stand
     let key = params![scope.env.get(), receiver.0];
     let mut open = read.connection.prepare_cached(
         "SELECT COUNT(*), MIN(created_at) FROM deliveries WHERE env = ?1 AND receiver = ?2
-            AND state IN ('due', 'leased', 'waiting')",
+            AND (state = 'due' OR state = 'leased' OR state = 'waiting')",
     )?;
     let (pending, oldest): (i64, Option<Millis>) =
         open.query_row(key, |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -35,7 +35,7 @@ pub fn load(read: Read<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<Stand
     )?;
     let mut blocked = read.connection.prepare_cached(
         "SELECT order_key, COUNT(*) AS n FROM deliveries WHERE env = ?1 AND receiver = ?2
-            AND state IN ('due', 'leased', 'waiting') AND state = 'waiting'
+            AND (state = 'due' OR state = 'leased' OR state = 'waiting') AND state = 'waiting'
          GROUP BY order_key ORDER BY n DESC, order_key LIMIT ?3",
     )?;
     let rows = blocked.query_map(params![scope.env.get(), receiver.0, BLOCKED_MAX], |row| {
@@ -53,7 +53,7 @@ pub fn load(read: Read<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<Stand
 pub fn pending(read: Read<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<u64, Error> {
     let mut open = read.connection.prepare_cached(
         "SELECT COUNT(*) FROM deliveries WHERE env = ?1 AND receiver = ?2
-            AND state IN ('due', 'leased', 'waiting')",
+            AND (state = 'due' OR state = 'leased' OR state = 'waiting')",
     )?;
     Ok(unsigned(open.query_row(params![scope.env.get(), receiver.0], |row| row.get(0))?))
 }

@@ -150,7 +150,8 @@ fn freed(
     let mut select = connection.prepare_cached(
         "SELECT DISTINCT order_key FROM (SELECT order_key, state, halts FROM deliveries
             WHERE receiver = ?1 AND place >= ?2 AND place < ?3 ORDER BY place LIMIT ?4) AS gone
-         WHERE order_key <> '' AND (state IN ('due', 'leased', 'waiting') OR halts = 1)",
+         WHERE order_key <> '' AND
+             ((state = 'due' OR state = 'leased' OR state = 'waiting') OR halts = 1)",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let keys = select.query_map(params![receiver.0, first, end, limit], |row| row.get(0))?;

@@ -201,7 +201,8 @@ pub fn out_of_order(
     let mut select = read.connection.prepare_cached(
         "SELECT place, receiver FROM (
             SELECT place, receiver, delivered_at,
-                MAX(CASE WHEN state IN ('due', 'leased', 'waiting') THEN ?2 ELSE delivered_at END)
+                MAX(CASE WHEN (state = 'due' OR state = 'leased' OR state = 'waiting')
+                    THEN ?2 ELSE delivered_at END)
                 OVER (PARTITION BY receiver, order_key ORDER BY sequence
                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
             FROM deliveries

@@ -136,8 +136,10 @@ impl Site {
 
     /// How many deliveries are not at their end.
     pub fn open(&self) -> u64 {
-        let rows =
-            self.ask("SELECT COUNT(*) FROM deliveries WHERE state IN ('due', 'leased', 'waiting')");
+        let rows = self.ask(
+            "SELECT COUNT(*) FROM deliveries WHERE
+                (state = 'due' OR state = 'leased' OR state = 'waiting')",
+        );
         rows[0][0].parse().unwrap()
     }
 

@@ -96,7 +96,7 @@ pub fn first_open(
     );
     let open = format!(
         "SELECT {COLUMNS} FROM deliveries WHERE env = ?1 AND receiver = ?2 AND order_key = ?3
-            AND state IN ('due', 'leased', 'waiting') AND class <> 'replay'
+            AND (state = 'due' OR state = 'leased' OR state = 'waiting') AND class <> 'replay'
          ORDER BY sequence LIMIT 1"
     );
     for text in [halted, open] {

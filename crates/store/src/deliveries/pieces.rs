@@ -25,7 +25,8 @@ pub fn park(
     let mut update = write.connection.prepare_cached(
         "UPDATE deliveries SET state = 'parked' WHERE env = ?1 AND receiver = ?2 AND place IN (
             SELECT o.place FROM deliveries AS o WHERE o.receiver = ?2
-                AND o.state IN ('due', 'leased', 'waiting') AND o.place & ?3 = 0
+                AND (o.state = 'due' OR o.state = 'leased' OR o.state = 'waiting')
+                AND o.place & ?3 = 0
             ORDER BY o.order_key DESC, o.sequence DESC LIMIT ?4)",
     )?;
     let test = signed(TEST_POSITIONS);
@@ -77,7 +78,8 @@ pub fn discard(
     let mut open = write.connection.prepare_cached(
         "UPDATE deliveries SET state = 'discarded' WHERE env = ?1 AND receiver = ?2 AND place IN (
             SELECT o.place FROM deliveries AS o WHERE o.receiver = ?2
-                AND o.state IN ('due', 'leased', 'waiting') AND o.place & ?3 = 0
+                AND (o.state = 'due' OR o.state = 'leased' OR o.state = 'waiting')
+                AND o.place & ?3 = 0
                 AND o.place <= ?4 LIMIT ?5)",
     )?;
     let moved = open.execute(key(limit))?;
@@ -97,7 +99,7 @@ fn env(scope: &Scope) -> i64 {
 pub fn count_open(read: Read<'_>, scope: &Scope, receiver: ReceiverNo) -> Result<usize, Error> {
     let mut count = read.connection.prepare_cached(
         "SELECT COUNT(*) FROM deliveries WHERE env = ?1 AND receiver = ?2
-            AND state IN ('due', 'leased', 'waiting') AND place & ?3 = 0",
+            AND (state = 'due' OR state = 'leased' OR state = 'waiting') AND place & ?3 = 0",
     )?;
     let key = params![scope.env.get(), receiver.0, signed(TEST_POSITIONS)];
     let open: i64 = count.query_row(key, |row| row.get(0))?;

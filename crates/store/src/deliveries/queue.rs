@@ -262,7 +262,8 @@ pub fn give_back_all(write: Write<'_>) -> Result<(), Error> {
 pub fn give_back_of(write: Write<'_>, node: i64) -> Result<usize, Error> {
     // The first condition is the index's.
     let mut update = write.connection.prepare_cached(
-        "UPDATE deliveries SET state = 'due' WHERE state IN ('due', 'leased', 'waiting')
+        "UPDATE deliveries SET state = 'due' WHERE
+         (state = 'due' OR state = 'leased' OR state = 'waiting')
             AND state = 'leased' AND node = ?1",
     )?;
     Ok(update.execute([node])?)
@@ -278,7 +279,8 @@ pub fn promote(
     let mut select = write.connection.prepare_cached(
         "SELECT o.receiver, o.place, o.class, o.state FROM deliveries AS o
          WHERE o.receiver = ?1 AND o.order_key = ?2 AND o.env = ?3
-            AND o.state IN ('due', 'leased', 'waiting') AND o.class <> 'replay'
+            AND (o.state = 'due' OR o.state = 'leased' OR o.state = 'waiting')
+            AND o.class <> 'replay'
             AND NOT EXISTS (SELECT 1 FROM deliveries AS h
                 WHERE h.receiver = ?1 AND h.order_key = ?2 AND h.halts = 1)
          ORDER BY o.sequence LIMIT 1",
@@ -318,13 +320,14 @@ pub(super) fn free_heads(
     let mut heads = write.connection.prepare_cached(
         "UPDATE deliveries AS d SET state = 'due' WHERE d.env = ?1 AND d.receiver = ?2
             AND d.place BETWEEN ?3 AND ?4
-            AND d.state IN ('due', 'leased', 'waiting') AND d.state = 'waiting'
+            AND (d.state = 'due' OR d.state = 'leased' OR d.state = 'waiting')
+            AND d.state = 'waiting'
             AND NOT EXISTS (SELECT 1 FROM deliveries AS h
                 WHERE h.receiver = ?2 AND h.order_key = d.order_key AND h.halts = 1)
             AND d.sequence = (SELECT MIN(o.sequence)
                 FROM deliveries AS o
                 WHERE o.receiver = ?2 AND o.order_key = d.order_key AND o.class <> 'replay'
-                    AND o.state IN ('due', 'leased', 'waiting'))",
+                    AND (o.state = 'due' OR o.state = 'leased' OR o.state = 'waiting'))",
     )?;
     heads.execute(params![scope.env.get(), receiver.0, first, last])?;
     Ok(())

@@ -249,7 +249,8 @@ fn behind<'h>(connection: &Connection, wanted: &[(&Routing, &'h Head)]) -> Resul
     let open = found(
         connection,
         "SELECT receiver FROM deliveries WHERE receiver = ?1 AND order_key = ?2
-            AND state IN ('due', 'leased', 'waiting') AND class <> 'replay' LIMIT 1",
+            AND (state = 'due' OR state = 'leased' OR state = 'waiting')
+            AND class <> 'replay' LIMIT 1",
         keys(|_| true),
     )?;
     let halted = found(

@@ -236,8 +236,9 @@ CREATE TABLE deliveries (
   PRIMARY KEY (receiver, place)) WITHOUT ROWID;
 CREATE INDEX deliveries_due ON deliveries (env, receiver, next_at) WHERE state = 'due';
 CREATE INDEX deliveries_due_by_place ON deliveries (receiver, place) WHERE state = 'due';
+-- A list of states instead would be a table that SQLite makes for each row that it writes.
 CREATE INDEX deliveries_open ON deliveries (receiver, order_key, sequence)
-  WHERE state IN ('due', 'leased', 'waiting');
+  WHERE state = 'due' OR state = 'leased' OR state = 'waiting';
 CREATE INDEX deliveries_parked ON deliveries (receiver, place) WHERE state = 'parked';
 CREATE INDEX deliveries_halted ON deliveries (receiver, order_key) WHERE halts = 1;
 CREATE INDEX deliveries_replayed ON deliveries (receiver, replay) WHERE trigger = 'replay';

@@ -75,7 +75,8 @@ fn is_held(
 ) -> Result<bool, Error> {
     let mut select = write.connection.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM deliveries
-            WHERE receiver = ?1 AND order_key = ?2 AND state IN ('due', 'leased', 'waiting')
+            WHERE receiver = ?1 AND order_key = ?2 AND
+                (state = 'due' OR state = 'leased' OR state = 'waiting')
                 AND class = 'replay' AND replay = ?3)",
     )?;
     Ok(select.query_row(params![receiver.0, order_key, replay], |row| row.get(0))?)
@@ -148,7 +149,8 @@ pub fn promote(
         "UPDATE deliveries SET state = 'leased', node = ?5
          WHERE env = ?4 AND receiver = ?1 AND place = (
             SELECT place FROM deliveries WHERE receiver = ?1 AND order_key = ?2
-                AND state IN ('due', 'leased', 'waiting') AND class = 'replay' AND replay = ?3
+                AND (state = 'due' OR state = 'leased' OR state = 'waiting')
+                AND class = 'replay' AND replay = ?3
             ORDER BY sequence LIMIT 1) AND state = 'waiting' RETURNING place",
     )?;
     let key = params![receiver.0, order_key, replay, scope.env.get(), write.node];
@@ -175,7 +177,8 @@ pub(crate) fn line_up(
             AND d.order_key <> ''
             AND EXISTS (SELECT 1 FROM deliveries AS o
                 WHERE o.receiver = ?2 AND o.order_key = d.order_key AND o.class = 'replay'
-                    AND o.replay = d.replay AND o.state IN ('due', 'leased', 'waiting')
+                    AND o.replay = d.replay AND
+                        (o.state = 'due' OR o.state = 'leased' OR o.state = 'waiting')
                     AND o.sequence < d.sequence)",
     )?;
     update.execute(params![scope.env.get(), receiver.0, first, last])?;
@@ -225,7 +228,8 @@ pub fn first_open(
 ) -> Result<Option<Delivery>, Error> {
     let mut select = read.connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM deliveries WHERE env = ?1 AND receiver = ?2 AND order_key = ?3
-            AND state IN ('due', 'leased', 'waiting') AND class = 'replay' AND replay = ?4
+            AND (state = 'due' OR state = 'leased' OR state = 'waiting')
+            AND class = 'replay' AND replay = ?4
          ORDER BY sequence LIMIT 1"
     ))?;
     let key = params![scope.env.get(), receiver.0, order_key, replay];

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-
 use super::Times;
 use super::queues::Queues;
 use crate::checkpointer;
@@ -152,11 +151,7 @@ impl Ground {
 
     /// After callers were refused because the server is away: nobody would ask for it again, so
     /// this does, until it is back.
-    pub(super) fn await_server(
-        &mut self,
-        connection: &mut Connection,
-        queues: &Queues,
-    ) {
+    pub(super) fn await_server(&mut self, connection: &mut Connection, queues: &Queues) {
         let is_away = match self {
             Ground::Server { away, .. } => away.load(Ordering::Acquire),
             Ground::File { .. } => false,
@@ -201,7 +196,7 @@ fn reconnected(
 /// Whoever had leased deliveries is gone: one process writes to a file.
 fn void(connection: &Connection) -> Result<usize, Error> {
     let sql = "UPDATE deliveries SET state = 'due'
-         WHERE state IN ('due', 'leased', 'waiting') AND state = 'leased'";
+         WHERE (state = 'due' OR state = 'leased' OR state = 'waiting') AND state = 'leased'";
     Ok(connection.execute(sql, [])?)
 }
 

@@ -40,7 +40,16 @@ impl Thread {
         (ground, connection, desk): (Ground, Connection, Desk),
         (times, unsynced, committed): (Arc<dyn Times>, Sender<Unsynced>, Arc<AtomicU64>),
     ) -> Thread {
-        Thread { ground, connection, desk, times, unsynced, committed, batches: 0, spent_aside: Duration::ZERO }
+        Thread {
+            ground,
+            connection,
+            desk,
+            times,
+            unsynced,
+            committed,
+            batches: 0,
+            spent_aside: Duration::ZERO,
+        }
     }
 
     pub(super) fn run(&mut self, queues: &mut Queues) {
