@@ -119,6 +119,7 @@ fn send_again(tx: &mut Tx<'_>, mut delivery: Delivery) -> Result<Delivery, Error
         delivery.step = 0;
     }
     deliveries::set(tx.write()?, &scope, &delivery)?;
+    tx.deliveries_changed(delivery.receiver);
     if before != DeliveryState::Leased {
         hand_over(tx, &delivery);
     }
@@ -149,6 +150,7 @@ pub fn cancel(
     delivery.halts = false;
     delivery.updated_at = tx.now();
     deliveries::set(tx.write()?, &scope, &delivery)?;
+    tx.deliveries_changed(delivery.receiver);
     go_on(tx, &[&delivery])?;
     audit(tx, cause, "canceled", (&before, &delivery))?;
     Ok(delivery)

@@ -361,6 +361,7 @@ fn turn(
     let moved = backlogs::start(tx, &mut stored, moving)?;
     receivers::set(tx.write()?, &scope, &stored)?;
     tx.receivers_changed()?;
+    tx.deliveries_changed(stored.no);
     Ok((stored, moved))
 }
 

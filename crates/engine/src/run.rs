@@ -9,7 +9,7 @@ use domain::scope::Scope;
 use domain::time::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use quick_cache::sync::Cache;
-use store::deliveries::Handover;
+use store::deliveries::Handed;
 use store::keys::StoredKey;
 use store::paywalls::Stored as StoredPaywall;
 use store::writer::{Committed, Kind, Times, job};
@@ -59,7 +59,7 @@ pub struct Engine {
     /// Rises with every forgetting, so that what was read before it is not remembered after it.
     forgets: AtomicU64,
     /// Deliveries that commits leased to this process; taken once by the delivery step.
-    handovers: Mutex<Option<mpsc::UnboundedReceiver<Vec<Handover>>>>,
+    handovers: Mutex<Option<mpsc::UnboundedReceiver<Vec<Handed>>>>,
     /// Idempotency keys of proxied requests under way.
     pub(crate) at_work: AtWork,
     /// Number of the newest durable commit, for whoever waits for one.
@@ -276,7 +276,7 @@ impl Engine {
     }
 
     /// The stream of deliveries for the sender of this process. `None` when it was taken before.
-    pub fn take_handovers(&self) -> Option<mpsc::UnboundedReceiver<Vec<Handover>>> {
+    pub fn take_handovers(&self) -> Option<mpsc::UnboundedReceiver<Vec<Handed>>> {
         self.handovers.lock().take()
     }
 
@@ -303,7 +303,7 @@ impl Engine {
 }
 
 fn on_commit(
-    sender: mpsc::UnboundedSender<Vec<Handover>>,
+    sender: mpsc::UnboundedSender<Vec<Handed>>,
     commits: watch::Sender<u64>,
 ) -> Arc<dyn Fn(Committed) + Send + Sync> {
     Arc::new(move |committed: Committed| {

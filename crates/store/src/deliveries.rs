@@ -40,6 +40,16 @@ pub struct Handover {
     pub probe: bool,
 }
 
+/// What a commit has for the sender of its process, in its order.
+#[derive(Debug)]
+pub enum Handed {
+    Leased(Handover),
+    /// The same, with the row that the commit wrote too.
+    Fresh(Handover, Box<Delivery>),
+    /// Deliveries of the receiver may be others than they were.
+    Changed(ReceiverNo),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     pub receiver: ReceiverNo,

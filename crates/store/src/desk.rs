@@ -19,7 +19,7 @@ use domain::time::Timestamp;
 use crate::account_log::{AccountLog, Overlay};
 use crate::accounts::HoldRows;
 use crate::database::Read;
-use crate::deliveries::{Handover, Routing};
+use crate::deliveries::{Handed, Routing};
 use crate::error::Error;
 use crate::idempotency::{Index, Marks};
 use crate::proxy_requests::Noted;
@@ -79,7 +79,7 @@ pub(crate) struct Desk {
     pub(crate) log: AccountLog,
     /// The log's mark where the open transaction and the running job began.
     log_marks: (i64, i64),
-    pub(crate) handovers: Vec<Handover>,
+    pub(crate) handovers: Vec<Handed>,
     /// What the open transaction touched, for other nodes.
     told: Told,
     /// This run of this node.

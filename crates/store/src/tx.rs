@@ -284,7 +284,12 @@ impl Tx<'_> {
 
     /// Hands a delivery that is leased to this process to its lane after the commit.
     pub fn hand_over(&mut self, handover: crate::deliveries::Handover) {
-        self.desk.handovers.push(handover);
+        self.desk.handovers.push(crate::deliveries::Handed::Leased(handover));
+    }
+
+    /// Leased deliveries of the receiver are written anew: the sender must not go by what it knows.
+    pub fn deliveries_changed(&mut self, receiver: domain::place::ReceiverNo) {
+        self.desk.handovers.push(crate::deliveries::Handed::Changed(receiver));
     }
 }
 

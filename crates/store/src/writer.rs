@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::checkpointer;
 use crate::database::Database;
-use crate::deliveries::Handover;
+use crate::deliveries::Handed;
 use crate::error::Error;
 use crate::syncer::{self, Syncer};
 use crate::tx::Tx;
@@ -50,7 +50,7 @@ pub struct Committed {
     /// Counts the commits of this run; see `Writer::committed`.
     pub number: u64,
     /// Deliveries leased to this process.
-    pub handovers: Vec<Handover>,
+    pub handovers: Vec<Handed>,
     /// Environments whose log grew.
     pub envs: Vec<EnvNo>,
 }

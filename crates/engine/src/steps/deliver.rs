@@ -25,7 +25,7 @@ use std::sync::{Arc, Weak};
 use domain::place::ReceiverNo;
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use store::deliveries::Handover;
+use store::deliveries::Handed;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
@@ -166,6 +166,6 @@ impl Sends for Deliverer {
 }
 
 /// Another sender has taken them: this one sends what its sweeps claim.
-fn no_handovers() -> mpsc::UnboundedReceiver<Vec<Handover>> {
+fn no_handovers() -> mpsc::UnboundedReceiver<Vec<Handed>> {
     mpsc::unbounded_channel().1
 }

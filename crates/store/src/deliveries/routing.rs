@@ -14,10 +14,12 @@ use domain::webhook::catalogue::{EventType, Family};
 use domain::webhook::channel::{self, Channel, Channels};
 use domain::webhook::filter::Filter;
 use domain::webhook::order::{holds_back, told_of};
-use domain::webhook::receiver::{Class, OnExhausted, Ordering, ReceiverKind, State};
+use domain::webhook::receiver::{
+    Class, DeliveryState, OnExhausted, Ordering, ReceiverKind, State, Trigger,
+};
 use serde::Deserialize;
 
-use super::Handover;
+use super::{Delivery, Handed, Handover};
 use crate::error::Error;
 use crate::value::{Millis, signed};
 
@@ -111,7 +113,7 @@ pub(crate) fn append(
     routing: &[Routing],
     (env, records): (EnvNo, &[Record]),
     wallet_of: impl Fn(i64) -> Option<Arc<Wallet>>,
-    (node, handovers): (i64, &mut Vec<Handover>),
+    (node, handovers): (i64, &mut Vec<Handed>),
 ) -> Result<(), Error> {
     let heads = records.iter().flat_map(|record| heads(env, record, &wallet_of));
     let heads: Vec<Head> = heads.filter(|head| !head.suppressed).collect();
@@ -141,11 +143,44 @@ pub(crate) fn append(
             node,
         ])?;
         if state == "leased" {
-            let (receiver, place, class) = (receiver.no, head.place, Class::Live);
-            handovers.push(Handover { receiver, place, class, fresh: true, probe: false });
+            handovers.push(leased(receiver, head));
         }
     }
     Ok(insert.finish()?)
+}
+
+/// The row that was just written, on its way to the sender.
+fn leased(receiver: &Routing, head: &Head) -> Handed {
+    let (place, class) = (head.place, Class::Live);
+    let delivery = Delivery {
+        receiver: receiver.no,
+        place,
+        at: head.at,
+        kind: head.kind,
+        subject: head.subject.clone(),
+        order_key: order_key(receiver, head).to_owned(),
+        sequence: head.sequence,
+        class,
+        state: DeliveryState::Leased,
+        step: 0,
+        attempts: 0,
+        probes: 0,
+        next_at: head.at,
+        body: None,
+        last_code: None,
+        last_result: None,
+        last_error: None,
+        last_attempt_at: None,
+        last_duration_ms: None,
+        delivered_at: None,
+        created_at: head.at,
+        updated_at: head.at,
+        trigger: Trigger::Schedule,
+        halts: false,
+        replay: None,
+    };
+    let handover = Handover { receiver: receiver.no, place, class, fresh: true, probe: false };
+    Handed::Fresh(handover, Box::new(delivery))
 }
 
 pub(crate) fn matches(receiver: &Routing, head: &Head) -> bool {

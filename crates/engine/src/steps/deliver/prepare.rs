@@ -190,28 +190,30 @@ impl Memory {
     }
 }
 
-/// The requests of leased deliveries, as far as they are to be sent now. Where one of them cannot
-/// be read, the others are read without it.
+/// The requests of leased deliveries, as far as they are to be sent now; `known` are rows that need
+/// not be read. Where one of them cannot be read, the others are read without it.
 pub fn prepare_all(
-    engine: &Engine,
-    memory: &Memory,
+    (engine, memory): (&Engine, &Memory),
     read: Read<'_>,
     picked: &[Handover],
+    known: Vec<Delivery>,
 ) -> Vec<(Handover, Result<Ready, Error>)> {
+    let mut known: Deliveries = known.into_iter().map(keyed).collect();
     let mut by_env: BTreeMap<EnvNo, Vec<Handover>> = BTreeMap::new();
     for handover in picked {
         by_env.entry(handover.place.env()).or_default().push(*handover);
     }
     let mut ready = Vec::with_capacity(picked.len());
     for (env, leased) in by_env {
-        match Found::read((engine, memory), read, (env, &leased)) {
+        match Found::read((engine, memory), read, (env, &leased), &mut known) {
             Ok(found) => {
                 let one = |one: &Handover| (*one, found.prepare((engine, memory), read, *one));
                 ready.extend(leased.iter().map(one));
             }
             Err(error) if leased.len() == 1 => ready.push((leased[0], Err(error))),
             Err(_) => {
-                let alone = |one: &Handover| prepare_all(engine, memory, read, &[*one]);
+                let alone =
+                    |one: &Handover| prepare_all((engine, memory), read, &[*one], Vec::new());
                 ready.extend(leased.iter().flat_map(alone));
             }
         }
@@ -219,10 +221,16 @@ pub fn prepare_all(
     ready
 }
 
+type Deliveries = BTreeMap<(ReceiverNo, Place), Delivery>;
+
+fn keyed(delivery: Delivery) -> ((ReceiverNo, Place), Delivery) {
+    ((delivery.receiver, delivery.place), delivery)
+}
+
 /// What leased deliveries of one environment need, each row read once.
 struct Found {
     scope: Scope,
-    deliveries: BTreeMap<(ReceiverNo, Place), Delivery>,
+    deliveries: Deliveries,
     receivers: BTreeMap<ReceiverNo, Stored>,
     bodies: BTreeMap<Place, Bytes>,
 }
@@ -232,11 +240,14 @@ impl Found {
         (engine, memory): (&Engine, &Memory),
         read: Read<'_>,
         (env, leased): (EnvNo, &[Handover]),
+        known: &mut Deliveries,
     ) -> Result<Found, Error> {
         let scope = memory.scope(engine, env)?;
-        let keys: Vec<_> = leased.iter().map(|one| (one.receiver, one.place)).collect();
-        let receivers = keys.iter().map(|(receiver, _)| *receiver).collect();
-        let mut deliveries = deliveries::find_all(read, &scope, &keys)?;
+        let keys = leased.iter().map(|one| (one.receiver, one.place));
+        let receivers = leased.iter().map(|one| one.receiver).collect();
+        let unknown: Vec<_> = keys.clone().filter(|key| !known.contains_key(key)).collect();
+        let mut deliveries = deliveries::find_all(read, &scope, &unknown)?;
+        deliveries.extend(keys.filter_map(|key| known.remove(&key)));
         let own = deliveries.iter_mut().filter_map(|one| Some((one.place, one.body.take()?)));
         let mut bodies: BTreeMap<Place, Bytes> =
             own.map(|(place, body)| (place, Bytes::from(body))).collect();
@@ -247,10 +258,7 @@ impl Found {
         let receivers = store::receivers::find_all(read, &scope, &receivers)?;
         Ok(Found {
             scope,
-            deliveries: deliveries
-                .into_iter()
-                .map(|one| ((one.receiver, one.place), one))
-                .collect(),
+            deliveries: deliveries.into_iter().map(keyed).collect(),
             receivers: receivers.into_iter().map(|one| (one.no, one)).collect(),
             bodies,
         })

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::place::{EnvNo, ReceiverNo};
+use domain::place::{EnvNo, Place, ReceiverNo};
 use domain::scope::Scope;
 use domain::time::Timestamp;
-use store::deliveries::{self, Handover};
+use store::deliveries::{self, Delivery, Handed, Handover};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
@@ -33,6 +33,8 @@ const WRITE_AGAIN: Duration = Duration::from_millis(500);
 /// Deliveries that a node has in memory; beyond that a lane has `LANE_MAX`, and what is more waits
 /// in the database.
 const HELD_MAX: usize = 65_536;
+/// Of how many of them the row is kept too.
+const KNOWN_MAX: usize = 16_384;
 /// Idle lanes beyond this number are forgotten, with what they learned.
 const LANES_MAX: usize = 4_096;
 
@@ -70,6 +72,10 @@ struct Sender {
     busy: HashMap<EnvNo, usize>,
     /// The same, of all environments.
     held: usize,
+    /// Rows of queued deliveries as their commits wrote them: they need not be read.
+    known: HashMap<(ReceiverNo, Place), Delivery>,
+    /// No other node changes them.
+    knows: bool,
     turns: Turns,
     preparing: bool,
     tending: bool,
@@ -91,7 +97,7 @@ struct Sender {
 
 pub async fn run(
     shared: Arc<Shared>,
-    mut handovers: mpsc::UnboundedReceiver<Vec<Handover>>,
+    mut handovers: mpsc::UnboundedReceiver<Vec<Handed>>,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
     let mut state = Sender::new(shared);
@@ -135,11 +141,14 @@ async fn until(at: Option<Instant>) {
 impl Sender {
     fn new(shared: Arc<Shared>) -> Sender {
         let turns = Turns::new(shared.in_flight_max);
+        let knows = !shared.engine.database().is_shared();
         Sender {
             shared,
             lanes: BTreeMap::new(),
             busy: HashMap::new(),
             held: 0,
+            known: HashMap::new(),
+            knows,
             turns,
             preparing: false,
             tending: false,
@@ -157,19 +166,34 @@ impl Sender {
         }
     }
 
-    fn take(&mut self, batch: Vec<Handover>) {
+    fn take(&mut self, batch: Vec<Handed>) {
         if self.stopping.is_some() {
             return;
         }
-        for handover in batch {
-            let spare = self.held < HELD_MAX;
-            if self.lanes.entry(handover.receiver).or_default().take(handover, spare) {
-                self.held += 1;
-                *self.busy.entry(handover.place.env()).or_default() += 1;
-            } else {
-                self.give_back.push(handover);
+        for handed in batch {
+            match handed {
+                Handed::Leased(handover) => drop(self.hold(handover)),
+                Handed::Fresh(handover, delivery) => {
+                    if self.hold(handover) && self.knows && self.known.len() < KNOWN_MAX {
+                        self.known.insert((handover.receiver, handover.place), *delivery);
+                    }
+                }
+                Handed::Changed(receiver) => self.known.retain(|(of, _), _| *of != receiver),
             }
         }
+    }
+
+    /// Whether there was room for it.
+    fn hold(&mut self, handover: Handover) -> bool {
+        let spare = self.held < HELD_MAX;
+        let held = self.lanes.entry(handover.receiver).or_default().take(handover, spare);
+        if held {
+            self.held += 1;
+            *self.busy.entry(handover.place.env()).or_default() += 1;
+        } else {
+            self.give_back.push(handover);
+        }
+        held
     }
 
     fn obey(&mut self, command: Command) {
@@ -226,7 +250,9 @@ impl Sender {
         }
         self.preparing = true;
         let shared = self.shared.clone();
-        self.tasks.spawn(async move { Done::Prepared(prepare_all(shared, picked).await) });
+        let keys = picked.iter().map(|one| (one.receiver, one.place));
+        let known = keys.filter_map(|key| self.known.remove(&key)).collect();
+        self.tasks.spawn(async move { Done::Prepared(prepare_all(shared, picked, known).await) });
     }
 
     fn ended(&mut self, done: Result<Done, JoinError>) {
@@ -434,11 +460,12 @@ impl Sender {
 async fn prepare_all(
     shared: Arc<Shared>,
     picked: Vec<Handover>,
+    known: Vec<Delivery>,
 ) -> Vec<(Handover, Result<Ready, Error>)> {
     let all = picked.clone();
     let reading = shared.clone();
     let read = shared.engine.read(move |read| {
-        Ok(prepare::prepare_all(&reading.engine, &reading.memory, read, &picked))
+        Ok(prepare::prepare_all((&reading.engine, &reading.memory), read, &picked, known))
     });
     match read.await {
         Ok(prepared) => prepared,

@@ -66,3 +66,18 @@ async fn no_receiver_has_more_at_a_time_than_its_owner_allows() {
         assert_eq!((status, &refused["param"]), (400, &json!("max_in_flight")), "{wrong}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_canceled_while_it_queues_is_never_sent() {
+    let (stage, moody) = moody_stage().await;
+    let slow = stage.endpoint("/slow", &["customer.created"], json!({ "max_rps": 2 })).await;
+    stage.customers(3).await;
+    let all = stage.deliveries(&slow).await;
+    let last = all[2]["id"].as_str().unwrap();
+    let (status, _, _) =
+        stage.post(&format!("/v1/webhooks/deliveries/{last}/cancel"), &json!({})).await;
+    assert_eq!(status, 200);
+    stage.drain().await;
+    let of = |one: &Value| one["event_id"].as_str().unwrap().to_owned();
+    assert_eq!(moody.asked("/slow"), [of(&all[0]), of(&all[1])]);
+}
