@@ -23,7 +23,7 @@ pub(crate) use error::{OptionalExtension, Result};
 pub(crate) use parameters::{Params, params_from_iter};
 pub(crate) use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput};
 pub(crate) use rusqlite::types::{Null, Value, ValueRef};
-pub(crate) use session::{Io, Session};
+pub(crate) use session::{Io, Patience, Session};
 pub(crate) use statement::{Row, Rows};
 pub(crate) use text::schema_for_postgres;
 pub(crate) use tls::Tls;

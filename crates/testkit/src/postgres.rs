@@ -1,7 +1,7 @@
 //! A PostgreSQL server of a test's own, in a temporary folder, that the test may kill.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -28,6 +28,11 @@ impl Postgres {
         Postgres::prepared(|_| String::new())
     }
 
+    /// A server whose files are all in this folder, such as a small file system of a test.
+    pub fn start_in(folder: &Path) -> Postgres {
+        Postgres::born(Postgres::unborn(tempfile::tempdir_in(folder).unwrap()), |_| String::new())
+    }
+
     /// A server with TLS. Its certificate is for `localhost`, signed by `authority`.
     pub fn start_with_tls() -> Postgres {
         Postgres::prepared(Postgres::make_certificates)
@@ -35,7 +40,10 @@ impl Postgres {
 
     /// `settings` makes what the server needs, and the words of its command line that say so.
     fn prepared(settings: impl FnOnce(&Postgres) -> String) -> Postgres {
-        let mut server = Postgres::unborn();
+        Postgres::born(Postgres::unborn(tempfile::tempdir().unwrap()), settings)
+    }
+
+    fn born(mut server: Postgres, settings: impl FnOnce(&Postgres) -> String) -> Postgres {
         run(server
             .program("initdb")
             .args(["-A", "trust", "-U", "farebox", "-D"])
@@ -48,7 +56,7 @@ impl Postgres {
     /// A hot standby that follows this server.
     #[must_use]
     pub fn standby(&self) -> Postgres {
-        let standby = Postgres::unborn();
+        let standby = Postgres::unborn(tempfile::tempdir().unwrap());
         let mut copy = standby.program("pg_basebackup");
         copy.args(["-R", "-X", "stream", "-c", "fast", "-d", &self.url(), "-D"]);
         run(copy.arg(standby.data()));
@@ -57,12 +65,11 @@ impl Postgres {
     }
 
     /// A folder and a port, without data.
-    fn unborn() -> Postgres {
+    fn unborn(folder: TempDir) -> Postgres {
         let programs = FOLDERS.iter().map(PathBuf::from).find(|it| it.join("initdb").exists());
         let programs =
             programs.unwrap_or_else(|| panic!("PostgreSQL is missing: apt-get install postgresql"));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let folder = tempfile::tempdir().unwrap();
         let server = Postgres { folder, programs, port, settings: String::new() };
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(server.folder.path()));
@@ -92,6 +99,26 @@ impl Postgres {
     pub fn kill(&self) {
         let mut stop = self.program("pg_ctl");
         run(stop.args(["-m", "immediate", "-w", "-s", "-D"]).arg(self.data()).arg("stop"));
+    }
+
+    /// Whether it could run the statement: a server without room may not even be there.
+    pub fn can(&self, sql: &str) -> bool {
+        let mut psql = self.program("psql");
+        let asked = psql.args(["-XAtqc", sql]).arg(self.url()).stderr(Stdio::null());
+        asked.status().is_ok_and(|status| status.success())
+    }
+
+    /// Starts it where it ended by itself.
+    pub fn begin_again(&self) {
+        let mut status = self.program("pg_ctl");
+        status.args(["status", "-s", "-D"]).arg(self.data());
+        if !status.status().unwrap().success() {
+            self.begin();
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn url(&self) -> String {

@@ -15,12 +15,12 @@ use crate::process::{Server, prove};
 const SIZE: &str = "48m";
 
 /// A mounted file system; gone when dropped.
-struct Disk(TempDir);
+pub struct Disk(TempDir);
 
 impl Disk {
-    fn mount() -> Option<Disk> {
+    pub fn mount(size: &str) -> Option<Disk> {
         let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={SIZE}");
+        let size = format!("size={size}");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &size, "farebox-test"])
             .arg(folder.path())
@@ -39,6 +39,10 @@ impl Disk {
         }
     }
 
+    pub fn root(&self) -> &Path {
+        self.0.path()
+    }
+
     fn data(&self) -> PathBuf {
         self.0.path().join("data")
     }
@@ -51,7 +55,7 @@ impl Drop for Disk {
 }
 
 /// Takes all the room there is.
-fn fill(folder: &Path) -> PathBuf {
+pub fn fill(folder: &Path) -> PathBuf {
     let path = folder.join("ballast");
     let mut file = File::create(&path).unwrap();
     let mut size = 1 << 20;
@@ -70,14 +74,14 @@ async fn readiness(house: &House, server: &Server) -> (u16, Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_charges_loses_none_and_goes_on_when_there_is_room() {
-    let Some(disk) = Disk::mount() else { return };
+    let Some(disk) = Disk::mount(SIZE) else { return };
     let server = Server::start(&disk.data());
     let house = House::open(&server).await;
     let load = house.load(&server.base, "full");
     for round in 0..2 {
         load.goes_on(200).await;
         let refused = load.refusals();
-        let ballast = fill(disk.0.path());
+        let ballast = fill(disk.root());
         while load.refusals() < refused + 50 {
             assert!(!load.is_over(), "round {round}: the disk is full and nothing is refused");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -106,12 +110,12 @@ async fn a_full_disk_refuses_charges_loses_none_and_goes_on_when_there_is_room()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_dies_on_a_full_disk_comes_back_with_all_it_acknowledged() {
-    let Some(disk) = Disk::mount() else { return };
+    let Some(disk) = Disk::mount(SIZE) else { return };
     let server = Server::start(&disk.data());
     let house = House::open(&server).await;
     let load = house.load(&server.base, "dies");
     load.goes_on(200).await;
-    let ballast = fill(disk.0.path());
+    let ballast = fill(disk.root());
     while load.refusals() < 20 {
         assert!(!load.is_over(), "the disk is full and nothing is refused");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;

@@ -113,6 +113,24 @@ impl House {
         true
     }
 
+    /// Charges one after the other, each for half a second, until one is refused. What they were
+    /// told, those without an answer included.
+    pub async fn until_refused(&self, base: &str, name: &str, within: Duration) -> Told {
+        let (told, began) = (Mutex::<Told>::default(), Instant::now());
+        for number in 0.. {
+            let key = format!("{name}-{number}");
+            let asked = self.charge(base, &key, &told);
+            if tokio::time::timeout(Duration::from_millis(500), asked).await.is_err() {
+                told.lock().unknown.insert(key);
+            } else if !told.lock().refused.is_empty() {
+                break;
+            }
+            assert!(began.elapsed() < within, "{name}: nothing is refused");
+        }
+        println!("{name}: refused after {:?}", began.elapsed());
+        told.into_inner()
+    }
+
     /// Status, body, whether there is a `retry-after`, whether it is a replay.
     async fn send(&self, base: &str, key: &str) -> Option<(u16, Value, bool, bool)> {
         let number: usize = key.rsplit('-').next().unwrap().parse().unwrap();
@@ -169,6 +187,16 @@ impl House {
         }
         let users = i64::try_from(USERS).unwrap();
         assert_eq!(left, users * DEPOSIT - i64::try_from(all).unwrap(), "something is doubled");
+    }
+}
+
+impl Told {
+    /// Takes what others were told, whose keys are other ones.
+    pub fn add(&mut self, others: Told) {
+        self.acknowledged.extend(others.acknowledged);
+        self.refused.extend(others.refused);
+        self.unknown.extend(others.unknown);
+        self.slowest = self.slowest.max(others.slowest);
     }
 }
 

@@ -2,7 +2,7 @@
 //! a server of its own, with fsync on.
 
 use std::collections::BTreeMap;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use testkit::postgres::Postgres;
 
-use crate::process::{KEY, Server, post};
+use crate::process::{KEY, Server, binary, post};
 use crate::stop::signal;
 
 const CLIENTS: usize = 8;
@@ -330,21 +330,64 @@ async fn nodes_that_are_replaced_one_by_one_under_load_fail_no_request() {
 /// What a newer release may do to tables that an older one still works on.
 const EXPANDED: &str = "ALTER TABLE customers ADD COLUMN next TEXT NOT NULL DEFAULT 'x';
     ALTER TABLE balances ADD COLUMN next BIGINT; ALTER TABLE entries ADD COLUMN next BIGINT;
-    CREATE TABLE next (no BIGINT PRIMARY KEY); UPDATE meta SET value = '2' WHERE name = 'schema'";
+    ALTER TABLE deliveries ADD COLUMN next BIGINT NOT NULL DEFAULT 7;
+    CREATE INDEX next_entries ON entries (next); CREATE TABLE next (no BIGINT PRIMARY KEY);
+    UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) WHERE name = 'schema'";
+/// A report that holds what it reads: the migration waits for it, and everyone for the migration.
+const LONG_READ: &str = "SELECT pg_sleep(2) FROM (SELECT COUNT(*) FROM entries) AS counted";
+
+/// What a fresh start says that fails.
+fn refusal(cluster: &Cluster) -> String {
+    let started = Command::new("timeout")
+        .arg("20")
+        .arg(binary())
+        .arg("serve")
+        .env("FAREBOX_LISTEN", "127.0.0.1:0")
+        .env("FAREBOX_DATA_DIR", cluster.folder.path())
+        .env("FAREBOX_DATABASE_URL", cluster.postgres.url())
+        .env("FAREBOX_API_KEY", KEY)
+        .env("FAREBOX_ENCRYPTION_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+        .output()
+        .unwrap();
+    assert!(!started.status.success(), "it serves tables that it does not know");
+    let said = [started.stdout, started.stderr].concat();
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+/// Lists and customers beside the charges: what reads and writes the other expanded tables.
+async fn makes_customers(cluster: &Cluster, (base, name): (&str, &str)) {
+    let url = format!("{base}/v1/customers");
+    let body = json!({ "external_id": name, "name": "Next" });
+    let made = post(&cluster.client, url.clone(), ("x-api-key", KEY), &body).await;
+    assert!(made.is_some(), "{name} is refused");
+    let listed = cluster.client.get(url).header("x-api-key", KEY).send().await.unwrap();
+    assert_eq!(listed.status(), 200);
+}
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_goes_on_while_a_newer_release_expands_its_tables() {
+async fn two_nodes_go_on_while_a_newer_release_expands_their_tables_and_no_older_one_starts() {
     let (cluster, first) = Cluster::start("1000000").await;
+    let second = cluster.node().await;
     let (cluster, ready) = (Arc::new(cluster), Ready::default());
-    ready.lock().insert(first.base.clone(), true);
+    ready.lock().extend([(first.base.clone(), true), (second.base.clone(), true)]);
     let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Acknowledged::default());
     let clients = steady(&cluster, &ready, (&stop, &acknowledged));
+    makes_customers(&cluster, (&first.base, "before")).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let before = acknowledged.lock().len();
-    let expanding = cluster.clone();
+    let (reading, expanding) = (cluster.clone(), cluster.clone());
+    let read = tokio::task::spawn_blocking(move || reading.postgres.run(LONG_READ));
+    tokio::time::sleep(Duration::from_millis(300)).await;
     tokio::task::spawn_blocking(move || expanding.postgres.run(EXPANDED)).await.unwrap();
+    read.await.unwrap();
+    let before = acknowledged.lock().len();
+    for node in [&first, &second] {
+        makes_customers(&cluster, (&node.base, &node.base)).await;
+    }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(acknowledged.lock().len() > before, "it went on");
+    assert!(acknowledged.lock().len() > before, "they went on");
+    let asked = cluster.clone();
+    let said = tokio::task::spawn_blocking(move || refusal(&asked)).await.unwrap();
+    assert!(said.contains("newer release"), "{said}");
     stop.store(true, Ordering::Relaxed);
     end(clients).await;
     cluster.prove(&first.base, &acknowledged).await;

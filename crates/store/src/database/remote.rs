@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_postgres::Config;
 
 use crate::error::Error;
-use crate::sql::{Connection, Io, Session, Tls};
+use crate::sql::{Connection, Io, Patience, Session, Tls};
 
 /// A server that does not answer within this is away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,22 +29,27 @@ impl Server {
     }
 
     pub(crate) fn connect_writer(&self) -> Result<Connection, Error> {
-        self.connect(Some(self.io.clone()), "farebox writer")
+        self.connect(Some(self.io.clone()), Patience::Endless, "farebox writer")
     }
 
     /// A writer's connection that moves its own bytes: for the writer's thread alone.
     pub(crate) fn connect_writing_thread(&self) -> Result<Connection, Error> {
-        self.connect(None, "farebox writer")
+        self.connect(None, Patience::Endless, "farebox writer")
     }
 
     pub(crate) fn connect_reader(&self) -> Result<Connection, Error> {
-        self.connect(Some(self.io.clone()), "farebox reader")
+        self.connect(Some(self.io.clone()), Patience::Bounded, "farebox reader")
     }
 
-    fn connect(&self, io: Option<Arc<Io>>, name: &str) -> Result<Connection, Error> {
+    fn connect(
+        &self,
+        io: Option<Arc<Io>>,
+        patience: Patience,
+        name: &str,
+    ) -> Result<Connection, Error> {
         let mut config = self.config.clone();
         config.application_name(name);
-        let session = Session::connect((&config, &self.tls), io)?;
+        let session = Session::connect((&config, &self.tls), io, patience)?;
         Ok(Connection::Postgres(Box::new(session)))
     }
 }

@@ -9,10 +9,12 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::future::maybe_done;
-use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinHandle;
+use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
+use tokio::task::{JoinHandle, block_in_place, unconstrained};
+use tokio::time::timeout;
 use tokio_postgres::types::{ToSql as PgToSql, Type};
 use tokio_postgres::{Client, Config, Row, SimpleQueryMessage, Statement};
 
@@ -24,6 +26,21 @@ use super::wire::{Bound, Column};
 const STATEMENTS_MAX: usize = 512;
 /// Rows of a large result that are in memory at once.
 const PIECE_ROWS: usize = 512;
+/// Whoever reads waits so long for a server that says nothing; a large result comes in pieces.
+const SILENT_MAX: Duration = Duration::from_secs(30);
+/// A thread that waits longer lets others run its tasks; that costs too much for every statement.
+const BRIEF: Duration = Duration::from_millis(100);
+/// From the first byte to a session that takes statements.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a session waits for an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Somebody waits who may be refused.
+    Bounded,
+    /// What is under way has to be known to its end: writers, migrations.
+    Endless,
+}
 
 /// A thread that moves the bytes of connections that are used wherever.
 pub(crate) struct Io(Moving);
@@ -75,6 +92,21 @@ impl Driver {
         }
     }
 
+    /// As `wait`; nothing where that takes longer than `SILENT_MAX`. A thread that runs other tasks
+    /// hands them on when it takes long; it has no turns to give up, so time is unconstrained.
+    fn wait_at_most<F: Future>(&self, work: F) -> Option<F::Output> {
+        let runtime = self.moving().0.as_ref()?;
+        let runs_others = Handle::try_current()
+            .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+        let _timers = runtime.enter();
+        let mut work = pin!(work);
+        if let Ok(done) = pollster::block_on(unconstrained(timeout(BRIEF, work.as_mut()))) {
+            return Some(done);
+        }
+        let rest = || pollster::block_on(unconstrained(timeout(SILENT_MAX, work))).ok();
+        if runs_others { block_in_place(rest) } else { rest() }
+    }
+
     fn moving(&self) -> &Moving {
         match self {
             Driver::Own(moving) => moving,
@@ -98,6 +130,10 @@ impl Later {
         client.execute_raw(&statement.made, values).await?;
         Ok(())
     }
+}
+
+fn silent() -> Error {
+    Error::Away("it does not answer".into())
 }
 
 fn sent<T: PgToSql + Sync>(value: &T) -> &(dyn PgToSql + Sync) {
@@ -152,12 +188,19 @@ pub(crate) struct Session {
     cursors: Cell<u32>,
     /// Another transaction was in the way of this one.
     stumbled: Cell<bool>,
+    patience: Patience,
+    /// The server said nothing for too long: what it says now belongs to nobody.
+    given_up: Cell<bool>,
 }
 
 impl Session {
     /// Connects; with `io` the session may be used on threads that run other tasks too, without it
     /// only on a thread of its owner.
-    pub(crate) fn connect((config, tls): (&Config, &Tls), io: Option<Arc<Io>>) -> Result<Session> {
+    pub(crate) fn connect(
+        (config, tls): (&Config, &Tls),
+        io: Option<Arc<Io>>,
+        patience: Patience,
+    ) -> Result<Session> {
         let driver = match io {
             Some(io) => Driver::Shared(io),
             None => Driver::Own(Moving::start(&mut Builder::new_current_thread())?),
@@ -166,9 +209,13 @@ impl Session {
             let (config, tls) = (config.clone(), tls.clone());
             async move { config.connect(tls).await }
         };
-        let task = driver.moving().spawn(connecting)?;
-        let (client, connection) =
-            driver.wait(task).map_err(|error| Error::Away(error.to_string()))??;
+        let task = driver.moving().spawn(async { timeout(CONNECTED_WITHIN, connecting).await })?;
+        let connected = match patience {
+            Patience::Bounded => driver.wait_at_most(task).ok_or_else(silent)?,
+            Patience::Endless => driver.wait(task),
+        };
+        let connected = connected.map_err(|error| Error::Away(error.to_string()))?;
+        let (client, connection) = connected.map_err(|_| silent())??;
         let _moving = driver.moving().spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to the database ended");
@@ -182,11 +229,26 @@ impl Session {
             sent: Cell::new(0),
             cursors: Cell::new(0),
             stumbled: Cell::new(false),
+            patience,
+            given_up: Cell::new(false),
         })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.client.is_closed() || self.given_up.get()
+    }
+
+    fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        if self.given_up.get() {
+            return Err(silent());
+        }
+        if self.patience == Patience::Endless {
+            return self.driver.wait(work);
+        }
+        self.driver.wait_at_most(work).unwrap_or_else(|| {
+            self.given_up.set(true);
+            Err(silent())
+        })
     }
 
     /// Prepares the statement, or finds it prepared.
@@ -199,7 +261,7 @@ impl Session {
             return Ok(known.clone());
         }
         let text = text();
-        let made = self.driver.wait(self.client.prepare(&text))?;
+        let made = self.wait(async { Ok(self.client.prepare(&text).await?) })?;
         let made = Arc::new(Prepared { made, text });
         let mut statements = self.statements.borrow_mut();
         if statements.len() >= STATEMENTS_MAX {
@@ -250,9 +312,9 @@ impl Session {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         self.sent.set(self.sent.get() + 1);
         if waiting.is_empty() {
-            return self.driver.wait(last);
+            return self.wait(last);
         }
-        self.driver.wait(async {
+        self.wait(async {
             let before = in_one_go(waiting.iter().map(|later| later.run(&self.client)));
             let (mut before, mut last) = (pin!(maybe_done(before)), pin!(maybe_done(last)));
             poll_fn(|task| {
@@ -347,7 +409,7 @@ impl<'s> Cursor<'s> {
         session.cursors.set(number.wrapping_add(1));
         let name = format!("rows_{number}");
         let text = format!("DECLARE {name} NO SCROLL CURSOR FOR {}", statement.text);
-        let made = session.driver.wait(session.client.prepare(&text))?;
+        let made = session.wait(async { Ok(session.client.prepare(&text).await?) })?;
         session.execute(&Prepared { made, text }, values)?;
         Ok(Cursor { session, name, ended: false })
     }
