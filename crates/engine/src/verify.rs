@@ -104,7 +104,7 @@ impl Summary {
 
 /// Proves every environment of a database; `progress` is told how many rows were read.
 pub fn database(database: &Database, progress: &mut dyn FnMut(u64)) -> Result<Vec<Summary>, Error> {
-    database.read(|read| {
+    database.patient().read(|read| {
         let environments = store::tenants::environments(read)?;
         environments.iter().map(|one| environment(read, &one.scope, progress)).collect()
     })

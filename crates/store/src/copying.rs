@@ -68,7 +68,7 @@ impl Copying {
         let tables = table::all()?;
         let from = Database::open(from, false)?;
         settle(&from, now)?;
-        let source = from.connect_reader()?;
+        let source = from.patient().connect_reader()?;
         source.begin_snapshot()?;
         let mark = Mark::of(&source)?;
         let target = Database::open_to_copy(to)?;
@@ -144,7 +144,7 @@ impl Copying {
 
     /// Reads both sides, and tells the first difference as an error.
     pub fn compare(&self, tell: &mut dyn FnMut(Progress<'_>)) -> Result<Vec<Compared>, Error> {
-        let target = self.target.connect_reader()?;
+        let target = self.target.patient().connect_reader()?;
         target.begin_snapshot()?;
         let mut rows = 0;
         let mut compared = Vec::with_capacity(self.tables.len());

@@ -10,7 +10,7 @@ use crate::account_log::Overlay;
 use crate::copying::refuse_unfinished;
 use crate::error::Error;
 use crate::migrations::{self, ALL};
-use crate::sql::Connection;
+use crate::sql::{Connection, Patience};
 
 pub(crate) mod file;
 mod remote;
@@ -34,6 +34,8 @@ pub struct Database {
     idle: Arc<Mutex<Vec<Connection>>>,
     replica: Option<Arc<Replica>>,
     reading: Arc<Reading>,
+    /// Of readers, where a server is asked.
+    patience: Patience,
 }
 
 /// How many read now, where a server counts connections.
@@ -91,7 +93,14 @@ impl Database {
             idle: Arc::default(),
             replica: None,
             reading: Arc::default(),
+            patience: Patience::Bounded,
         }
+    }
+
+    /// The same, for a proof or a report that may ask for minutes: its reads have no end.
+    #[must_use]
+    pub fn patient(&self) -> Database {
+        Database { patience: Patience::Endless, idle: Arc::default(), ..self.clone() }
     }
 
     /// Opens the database, and makes a file that is not there. `apply` brings it to this release's
@@ -201,7 +210,7 @@ impl Database {
     pub(crate) fn connect_reader(&self) -> Result<Connection, Error> {
         match &self.home {
             Home::File(file) => file.connect_reader(),
-            Home::Server(server) => server.connect_reader(),
+            Home::Server(server) => server.connect_reader(self.patience),
         }
     }
 

@@ -37,8 +37,8 @@ impl Server {
         self.connect(None, Patience::Endless, "farebox writer")
     }
 
-    pub(crate) fn connect_reader(&self) -> Result<Connection, Error> {
-        self.connect(Some(self.io.clone()), Patience::Bounded, "farebox reader")
+    pub(crate) fn connect_reader(&self, patience: Patience) -> Result<Connection, Error> {
+        self.connect(Some(self.io.clone()), patience, "farebox reader")
     }
 
     fn connect(

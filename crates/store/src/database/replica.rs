@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::remote::Server;
 use crate::error::Error;
-use crate::sql::Connection;
+use crate::sql::{Connection, Patience};
 
 const IDLE_MAX: usize = 16;
 /// So long a reader waits for the replica to catch up.
@@ -54,7 +54,7 @@ impl Replica {
     fn try_to_catch_up(&self) -> Result<Option<Connection>, Error> {
         let (known, began) = (self.known.load(Ordering::Acquire), Instant::now());
         let idle = self.idle.lock().pop().filter(Connection::is_usable);
-        let connection = idle.map_or_else(|| self.server.connect_reader(), Ok)?;
+        let connection = idle.map_or_else(|| self.server.connect_reader(Patience::Bounded), Ok)?;
         loop {
             connection.begin_snapshot()?;
             let turn = "SELECT turn FROM writer_turn WHERE no = 1";
